@@ -1,0 +1,81 @@
+# Every target sets its environment up by itself: .venv with exactly what requirements.lock names.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(VENV)/bootstrap/bin/uv
+READY := $(VENV)/.stamp-ready
+WORKERS ?= auto
+GENERATED := $(wildcard tests/api/test_*crd*.py tests/api/test_generated*.py) tests/api/test_reasons_doc.py tests/core/test_lifecycle_doc.py
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# Training runs on one thread each, so that results repeat and searches share the cores fairly.
+export OMP_NUM_THREADS := 1
+
+.PHONY: help demo test check lint types imports unused generated bench crds lock setup clean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: $(READY) ## Run a whole search on this machine, from set-up to report.
+	$(BIN)/asiarch run examples/quickstart.yaml
+
+test: $(READY) ## Run every test that needs no GPU; core and API must be covered to the last branch.
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not gpu' --cov --cov-report=
+	$(BIN)/coverage report --skip-covered --show-missing --fail-under=100
+
+check: lint types imports unused generated ## Run every check that executes nothing; under two minutes.
+	@echo 'check: all good'
+
+lint: $(READY) ## Check style and format.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(READY) ## Check types.
+	$(BIN)/mypy
+
+imports: $(READY) ## Check that imports run one way.
+	$(BIN)/lint-imports
+
+unused: $(READY) ## Look for code that nothing uses.
+	$(BIN)/vulture
+
+generated: $(READY) ## Check that what is made from the types, crds/ and parts of docs/, is up to date.
+	$(BIN)/pytest -q --no-header $(GENERATED)
+
+crds: $(READY) ## Write crds/ anew from the types.
+	$(BIN)/python -m tests.api.generate
+
+bench: $(READY) ## Print the benchmarks' tables; wants an idle machine.
+	$(BIN)/python -m tests.bench.core
+	$(BIN)/python -m tests.bench.pipeline
+
+setup: $(READY) ## Only set the environment up.
+
+lock: $(UV) ## Write requirements.lock anew from pyproject.toml.
+	$(UV) pip compile pyproject.toml --quiet --upgrade --universal --all-extras --group setup \
+		--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command 'make lock' --output-file requirements.lock
+	@! grep -n '://' requirements.lock || { echo 'requirements.lock names a host' >&2; exit 1; }
+
+clean: ## Remove the environment and every cache; searches under runs/ stay.
+	rm -rf $(VENV) dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find operator trainer-image tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# uv itself comes from the lock too, checked by its hash, into a corner of its own.
+$(UV):
+	@command -v $(PYTHON) >/dev/null || { echo 'asiarch needs Python 3.11 to 3.14; $(PYTHON) was not found. Install it, or name one: make PYTHON=/path/to/python3' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 14) or sys.exit("asiarch needs Python 3.11 to 3.14; $(PYTHON) is %d.%d. Name another one: make PYTHON=/path/to/python3" % v)'
+	@$(PYTHON) -m venv $(VENV)/bootstrap || { echo 'Python cannot create environments here; on Debian and Ubuntu install python3-venv.' >&2; exit 1; }
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/bootstrap/requirements.txt
+	$(VENV)/bootstrap/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/bootstrap/requirements.txt
+
+$(READY): requirements.lock pyproject.toml | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(VENV)/bootstrap/bin/python $(VENV)
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
