@@ -1,0 +1,1 @@
+"""Autonomous discovery of neural-network architectures: the operator, its laptop twin and the agents."""

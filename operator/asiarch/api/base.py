@@ -1,0 +1,82 @@
+"""The base of every API type, and the bounded scalars that the types share."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+class ApiModel(BaseModel):
+    """A strict, frozen value whose YAML spelling is camelCase."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        allow_inf_nan=False,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+    )
+
+
+Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+"""The name of an object: a DNS label."""
+
+Title = Annotated[str, Field(max_length=80)]
+Sentence = Annotated[str, Field(max_length=256)]
+Paragraph = Annotated[str, Field(max_length=1024)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)]
+"""A SHA-256 in lower-case hexadecimal."""
+
+TIMESTAMP = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?Z$"
+Timestamp = Annotated[str, Field(max_length=32, pattern=TIMESTAMP)]
+"""RFC 3339 in UTC."""
+
+Decimal = Annotated[str, Field(max_length=24, pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,9})?$")]
+"""A finite decimal number as text, so that no reader rounds it."""
+
+Amount = Annotated[str, Field(max_length=24, pattern=r"^[0-9]{1,12}(\.[0-9]{1,9})?$")]
+"""A decimal number that is not negative."""
+
+Count = Annotated[int, Field(ge=0, le=10**9)]
+"""How many, or how often."""
+
+Measure = Annotated[float, Field(ge=0, le=1e12)]
+"""A measured quantity that is not negative."""
+
+Duration = Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]{0,7}(s|m|h)$")]
+"""Whole seconds, minutes or hours: 90s, 15m, 48h."""
+
+
+def keyed(field: str) -> dict[str, Any]:
+    """Tell the API server that a list holds one entry for each value of `field`; a `json_schema_extra`."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [field]}
+
+
+def decimal(value: float, digits: int = 6) -> str:
+    """Write a finite number in the fewest digits; the inverse is `float`."""
+    text = f"{value:.{digits}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds(duration: str) -> int:
+    """Seconds of a `Duration`."""
+    return int(duration[:-1]) * _SECONDS[duration[-1]]
+
+
+Instant = float
+"""A moment in seconds since 1970 UTC; passed in, never read below an entry point."""
+
+
+def timestamp(moment: Instant) -> str:
+    """Write a moment as RFC 3339 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def instant(text: str) -> Instant:
+    """Read a `Timestamp`."""
+    return datetime.fromisoformat(text).timestamp()

@@ -1,0 +1,54 @@
+"""What a search may still spend: worst-case cost is reserved before an order starts and settled after it."""
+
+from collections.abc import Iterable, Sequence
+
+from asiarch.api.base import seconds
+from asiarch.api.order import OrderKind
+from asiarch.api.search import Budget, Cost, Rung, SearchSpec
+from asiarch.core.observation import Record
+
+
+def spent(records: Iterable[Record]) -> Cost:
+    """Sum what the candidates cost so far."""
+    return total([r.cost for r in records])
+
+
+def total(costs: Sequence[Cost]) -> Cost:
+    """Sum costs."""
+    return Cost(
+        seconds=sum(c.seconds for c in costs),
+        gpu_seconds=sum(c.gpu_seconds for c in costs),
+        tokens=sum(c.tokens for c in costs),
+        usd=sum(c.usd for c in costs),
+    )
+
+
+def limit(spec: SearchSpec, kind: OrderKind, rung: Rung | None) -> int:
+    """Seconds that one index of an order may take."""
+    return seconds(spec.agents.deadline if rung is None or kind != "train" else rung.deadline)
+
+
+def worst_case(spec: SearchSpec, kind: OrderKind, rung: Rung | None) -> Cost:
+    """The most that an order can cost."""
+    if rung is None or kind != "train":
+        cost = spec.agents.order_cost
+        return Cost(tokens=cost.tokens, usd=float(cost.usd))
+    return training_cost(rung, rung.seeds * seconds(rung.deadline))
+
+
+def training_cost(rung: Rung, used: float) -> Cost:
+    """Cost of `used` seconds of a training process on the rung's accelerators."""
+    return Cost(seconds=used, gpu_seconds=used * sum(rung.resources.values()))
+
+
+def shortage(budget: Budget, committed: Cost) -> str | None:
+    """Name the field of the budget that `committed` (spent, reserved and wanted) would overshoot, if any."""
+    limits = (
+        ("gpuHours", budget.gpu_hours, committed.gpu_seconds / 3600),
+        ("tokens", budget.tokens, committed.tokens),
+        ("usd", budget.usd, committed.usd),
+    )
+    for name, most, wanted in limits:
+        if most is not None and wanted > float(most):
+            return name
+    return None

@@ -1,0 +1,272 @@
+"""The whole decision, driven through simulated worlds: nothing is lost, doubled or overspent, whatever happens."""
+
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from asiarch.api.base import decimal
+from asiarch.api.candidate import CandidateSpec
+from asiarch.api.order import Order, Result
+from asiarch.api.reason import Reason
+from asiarch.api.search import Budget, Cost, Rung, Stop
+from asiarch.core import chance, lifecycle
+from asiarch.core.reconcile import reconcile
+from asiarch.loop import turn
+from tests.builders import GATES, RECALL, T0, a_search
+from tests.invariants import check_always, check_ended
+from tests.worlds import CrashError, SimulatedWorld, lineage, played
+
+ON_GPUS = Rung(name="big", task="SyntheticRecall", seeds=2, deadline="1h", resources={"nvidia.com/gpu": 4})
+
+
+def driven(world: SimulatedWorld) -> SimulatedWorld:
+    """The world once its search has come to rest."""
+    asyncio.run(world.drive())
+    return world
+
+
+def restarted(world: SimulatedWorld) -> None:
+    """Drive a world through crashes: each time it dies, what ran is lost and the same search goes on."""
+    while True:
+        try:
+            asyncio.run(world.drive())
+        except CrashError:
+            world.crash_after = None
+            world.forget_processes()
+        else:
+            return
+
+
+def test_a_serial_search_measures_every_candidate_and_ends() -> None:
+    world = driven(SimulatedWorld(a_search(candidates=8)))
+    check_ended(world)
+    assert world.search.status.reason == Reason.BUDGET_EXHAUSTED
+    assert world.search.status.counts.proposed == 8
+    assert world.search.status.counts.baselines == 2
+
+
+def test_a_parallel_search_keeps_every_slot_of_its_lanes() -> None:
+    world = driven(SimulatedWorld(a_search(candidates=30, parallelism=4)))
+    check_ended(world)
+    assert world.search.status.counts.proposed == 30
+
+
+def test_equal_observations_give_equal_plans() -> None:
+    world = SimulatedWorld(a_search(candidates=6))
+    for _ in range(40):
+        seen = asyncio.run(world.observe("s"))
+        assert reconcile(seen, world.now) == reconcile(seen, world.now)
+        plan = asyncio.run(turn(world, "s", world.now))
+        if plan.idle:
+            world.next_end()
+
+
+def test_a_turn_on_an_unchanged_observation_plans_nothing() -> None:
+    world = driven(SimulatedWorld(a_search(candidates=5)))
+    writes = world.writes
+    for later in (1.0, 3600.0, 10**7):
+        plan = asyncio.run(turn(world, "s", world.now + later))
+        assert plan.idle
+    assert world.writes == writes
+
+
+@pytest.mark.parametrize("parallelism", [1])
+def test_a_crash_after_any_effect_changes_nothing_in_the_lineage(parallelism: int) -> None:
+    search = a_search(candidates=4, parallelism=parallelism, ladder=(GATES, RECALL))
+    expected = lineage(driven(SimulatedWorld(search)))
+    effects = 0
+    while True:
+        world = SimulatedWorld(search, crash_after=effects)
+        restarted(world)
+        check_ended(world)
+        assert lineage(world) == expected, f"crash after effect {effects}"
+        if world.crash_after is not None:
+            break
+        effects += 1
+    assert effects > 100
+
+
+REPAIRABLE = sorted(lifecycle.BROKEN)
+ENDS = [None, None, None, *REPAIRABLE, Reason.CAUSALITY_VIOLATION, Reason.LOST, Reason.DATASET_INVALID]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    faults=st.integers(0, 10**6),
+    parallelism=st.integers(1, 5),
+    candidates=st.integers(1, 12),
+    gpu_hours=st.one_of(st.none(), st.integers(0, 300)),
+    crashes=st.lists(st.integers(0, 60), max_size=4),
+)
+def test_any_order_of_results_failures_repeats_and_lost_effects_keeps_the_invariants(
+    faults: int, parallelism: int, candidates: int, gpu_hours: int | None, crashes: list[int]
+) -> None:
+    def faulty(order: Order) -> tuple[Result, ...]:
+        results = played(order)
+        if order.candidate == "s-0000":
+            return results
+        reason = chance.draw(ENDS, None, f"{faults}/{order.name}")
+        if order.kind != "train" and reason is not None:
+            reason = Reason.AGENT_FAILED if chance.uniform(f"{faults}/{order.name}/agent") < 0.3 else None
+        return tuple(r.model_copy(update={"reason": reason, "cost": Cost(seconds=3000)}) for r in results)
+
+    def lasts(order: Order) -> float:
+        return 1 + 100 * chance.uniform(f"{faults}/{order.name}/lasts")
+
+    hours = None if gpu_hours is None else decimal(gpu_hours)
+    search = a_search(
+        candidates=candidates,
+        parallelism=parallelism,
+        ladder=(GATES, RECALL, ON_GPUS),
+        budget=Budget(candidates=candidates, gpu_hours=hours),
+    )
+    world = SimulatedWorld(search, play=faulty, lasts=lasts)
+    for crash in crashes:
+        world.crash_after = crash
+        try:
+            asyncio.run(world.drive())
+        except CrashError:
+            world.forget_processes()
+        check_always(world)
+    world.crash_after = None
+    asyncio.run(world.drive())
+    check_always(world)
+    if hours is None:
+        check_ended(world)
+    plan = asyncio.run(turn(world, "s", world.now))
+    assert plan.idle
+
+
+def test_a_user_s_candidate_joins_after_the_baselines() -> None:
+    world = SimulatedWorld(a_search(candidates=3))
+    world.create("mine", CandidateSpec(search_name="s", origin="User", idea="Use two decays.", seed=1))
+    driven(world)
+    check_ended(world)
+    mine = world.candidates["mine"].status
+    assert (mine.ordinal, mine.phase) == (2, "Complete")
+
+
+def test_a_candidate_whose_parent_is_not_earlier_is_refused() -> None:
+    world = SimulatedWorld(a_search(candidates=3))
+    world.create("a", CandidateSpec(search_name="s", origin="User", idea="x", parents=("b",)))
+    world.create("b", CandidateSpec(search_name="s", origin="User", idea="y", parents=("a",)))
+    driven(world)
+    check_ended(world)
+    assert world.candidates["a"].status.reason == Reason.INVALID_PARENT
+    assert world.candidates["b"].status.phase == "Complete"
+
+
+def test_a_name_that_a_user_took_is_not_taken_again() -> None:
+    world = SimulatedWorld(a_search(candidates=3))
+    world.create("s-0003", CandidateSpec(search_name="s", origin="User", idea="mine"))
+    driven(world)
+    check_ended(world)
+    assert "s-0003x" in world.candidates
+
+
+def test_a_suspended_search_starts_nothing() -> None:
+    world = driven(SimulatedWorld(a_search(candidates=3, suspend=True)))
+    assert world.ran == []
+    assert world.search.status.phase == "Suspended"
+
+
+def test_a_failed_yardstick_ends_the_search_at_once() -> None:
+    def broken(order: Order) -> tuple[Result, ...]:
+        return tuple(r.model_copy(update={"reason": Reason.DIVERGED, "message": "boom"}) for r in played(order))
+
+    world = driven(SimulatedWorld(a_search(candidates=3), play=broken))
+    assert (world.search.status.phase, world.search.status.reason) == ("Failed", Reason.BASELINE_FAILED)
+    assert "s-0000" in world.search.status.message
+    assert len(world.ran) == 1
+
+
+def test_a_spent_gpu_budget_stops_before_it_is_overshot_and_a_raise_goes_on() -> None:
+    def dear(order: Order) -> tuple[Result, ...]:
+        return tuple(r.model_copy(update={"cost": Cost(seconds=3500)}) for r in played(order))
+
+    search = a_search(candidates=4, ladder=(GATES, ON_GPUS), budget=Budget(candidates=4, gpu_hours="20"))
+    world = driven(SimulatedWorld(search, play=dear))
+    check_always(world)
+    assert world.search.status.reason == Reason.BUDGET_EXHAUSTED
+    assert "spec.budget.gpuHours" in world.search.status.message
+    raised = world.search.spec.model_copy(update={"budget": Budget(candidates=4, gpu_hours="2000")})
+    world.search = world.search.model_copy(update={"spec": raised})
+    driven(world)
+    check_ended(world)
+    assert world.search.status.counts.proposed == 4
+
+
+def test_a_target_ends_the_search_early() -> None:
+    world = driven(SimulatedWorld(a_search(candidates=40, stop=Stop(target_fitness="0.6"))))
+    check_ended(world)
+    assert world.search.status.reason == Reason.TARGET_REACHED
+    assert world.search.status.counts.proposed < 40
+
+
+def test_patience_ends_the_search_early() -> None:
+    world = driven(SimulatedWorld(a_search(candidates=60, stop=Stop(patience=5))))
+    check_ended(world)
+    assert world.search.status.reason == Reason.PATIENCE_EXHAUSTED
+
+
+def test_a_search_whose_time_is_over_starts_nothing_more_and_loses_nothing() -> None:
+    world = driven(SimulatedWorld(a_search(candidates=500, budget=Budget(candidates=500, wall_clock="10m"))))
+    check_always(world)
+    assert world.search.status.reason == Reason.BUDGET_EXHAUSTED
+    assert world.search.status.counts.proposed < 500
+    assert world.now < T0 + 700
+
+
+def test_an_order_that_outlives_its_deadline_is_stopped() -> None:
+    world = SimulatedWorld(a_search(candidates=1))
+    while not world.stopped:
+        plan = asyncio.run(turn(world, "s", world.now))
+        if plan.idle:
+            assert plan.wake_after is not None
+            world.now += plan.wake_after
+    assert world.stopped == ["s-0000-train-gates-a1"]
+
+
+def test_an_order_named_but_never_started_by_its_deadline_is_tried_again() -> None:
+    world = SimulatedWorld(a_search(candidates=1))
+    while not any(c.status.order for c in world.candidates.values()):
+        plan = reconcile(asyncio.run(world.observe("s")), world.now)
+        asyncio.run(world.commit(plan.statuses))
+        if not any(c.status.order for c in world.candidates.values()):
+            asyncio.run(world.carry_out(plan.actions))
+    world.now += 10**5
+    driven(world)
+    check_ended(world)
+    assert ("s-0000-train-gates-a2", 2) in world.ran
+
+
+def test_a_step_that_is_lost_again_and_again_is_given_up() -> None:
+    def always_lost(order: Order) -> tuple[Result, ...]:
+        if order.candidate != "s-0001":
+            return played(order)
+        return (Result(order=order.name, attempt=order.attempt, reason=Reason.LOST, message="node gone"),)
+
+    world = driven(SimulatedWorld(a_search(candidates=1), play=always_lost))
+    check_ended(world)
+    assert world.candidates["s-0001"].status.reason == Reason.INFRASTRUCTURE_FAILED
+    assert sum(1 for order, _ in world.ran if order.startswith("s-0001")) == lifecycle.MAX_LOST
+
+
+def test_a_duplicate_never_reaches_training() -> None:
+    def one_file(order: Order) -> tuple[Result, ...]:
+        results = played(order)
+        if order.kind != "build":
+            return results
+        writing = results[0].writing
+        assert writing is not None
+        return (results[0].model_copy(update={"writing": writing.model_copy(update={"text": "the same"})}),)
+
+    world = driven(SimulatedWorld(a_search(candidates=3), play=one_file))
+    check_ended(world)
+    rejected = [c for c in world.candidates.values() if c.status.reason == Reason.DUPLICATE]
+    assert len(rejected) == 2
+    trained = {order.rpartition("-train")[0] for order, _ in world.ran if "-train-" in order}
+    assert not trained & {c.name for c in rejected}
+    assert all(c.status.resamples == 3 for c in rejected)
