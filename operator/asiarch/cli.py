@@ -1,0 +1,179 @@
+"""The command line: run a search, look at it, explain it, repeat it."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from asiarch.api.fault import Fault, ManifestError
+from asiarch.local.store import AlreadyRunningError, Store
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Autonomous discovery of neural-network architectures.",
+)
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+Runs = Annotated[Path, typer.Option("--dir", help="Where searches keep their directories.")]
+Search = Annotated[str, typer.Option("--search", help="Name of a search in --dir; needless when there is only one.")]
+RUNS = Path("runs")
+
+
+def main() -> None:
+    """Run the command line; bad input ends with exit code 2 and one clear message."""
+    try:
+        app()
+    except (ManifestError, AlreadyRunningError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+
+
+@app.command()
+def run(
+    manifest: Annotated[Path, typer.Argument(help="An ArchitectureSearch.")],
+    directory: Runs = RUNS,
+    candidate: Annotated[list[Path], typer.Option(help="A Candidate of your own that joins the search.")] = [],  # noqa: B006
+) -> None:
+    """Run a search here, or go on with one that was interrupted."""
+    from asiarch.local import intake  # noqa: PLC0415
+    from asiarch.local import run as local  # noqa: PLC0415
+    from asiarch.local.runner import Modules  # noqa: PLC0415
+    from asiarch.pages import live  # noqa: PLC0415
+
+    store = intake.take(directory, manifest, tuple(candidate))
+    view = live.view(Console())
+    try:
+        search = asyncio.run(local.run(store, Modules(), view, time.time))
+    finally:
+        view.close()
+        store.close()
+    if search.status.phase == "Running":
+        print(f"Interrupted; nothing is lost. Go on with: asiarch run {manifest} --dir {directory}")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    _conclude(store, search.name, directory)
+    if search.status.phase == "Failed":
+        print(f"The search failed: {search.status.message}", file=sys.stderr)
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _conclude(store: Store, name: str, directory: Path) -> None:
+    """Print the ranked table and write the report."""
+    from asiarch.local import look  # noqa: PLC0415
+    from asiarch.pages import tables  # noqa: PLC0415
+
+    seen = look.observe(store)
+    console = Console()
+    console.print(tables.status(seen, time.time()))
+    page = look.write_report(store, seen)
+    console.print(f"\nReport: {page}\nLook closer: asiarch show {name}-0000 --dir {directory}", soft_wrap=True)
+
+
+@app.command()
+def status(search: Search = "", directory: Runs = RUNS) -> None:
+    """Show how a search stands."""
+    from asiarch.local import look  # noqa: PLC0415
+    from asiarch.pages import tables  # noqa: PLC0415
+
+    Console().print(tables.status(look.observe(_store(directory, search)), time.time()))
+
+
+@app.command()
+def lineage(search: Search = "", directory: Runs = RUNS) -> None:
+    """Show who descends from whom."""
+    from asiarch.local import look  # noqa: PLC0415
+    from asiarch.pages import tree  # noqa: PLC0415
+
+    Console().print(tree.terminal(look.observe(_store(directory, search))))
+
+
+@app.command()
+def show(
+    candidate: Annotated[str, typer.Argument(help="Name of a candidate.")], search: Search = "", directory: Runs = RUNS
+) -> None:
+    """Show a candidate: idea, measurements, analysis, difference to its parent, code."""
+    from asiarch.local import look  # noqa: PLC0415
+    from asiarch.pages import tables  # noqa: PLC0415
+
+    store = _store(directory, search)
+    seen = look.observe(store)
+    _known(candidate, seen.candidates)
+    Console().print(tables.candidate(seen, candidate, look.texts(store, seen)))
+
+
+@app.command()
+def report(search: Search = "", directory: Runs = RUNS) -> None:
+    """Write the report as HTML and Markdown."""
+    from asiarch.local import look  # noqa: PLC0415
+
+    store = _store(directory, search)
+    print(look.write_report(store, look.observe(store)))
+
+
+@app.command()
+def rerun(
+    candidate: Annotated[str, typer.Argument(help="Name of a measured candidate.")],
+    search: Search = "",
+    directory: Runs = RUNS,
+) -> None:
+    """Measure a candidate again with the same seeds; exits with 1 when a number differs."""
+    from asiarch.local import look, repeat  # noqa: PLC0415
+    from asiarch.local.runner import Modules  # noqa: PLC0415
+
+    store = _store(directory, search)
+    seen = look.observe(store)
+    _known(candidate, seen.candidates)
+    same = True
+    for line in asyncio.run(repeat.repeat(store, seen, candidate, Modules())):
+        print(line)
+        same = same and line.equal
+    raise typer.Exit(0 if same else EXIT_FAILED)
+
+
+@app.command()
+def crds() -> None:
+    """Print the custom resource definitions."""
+    from asiarch.api import crd  # noqa: PLC0415
+
+    print("---\n".join(crd.render().values()), end="")
+
+
+@app.command()
+def validate(manifests: Annotated[list[Path], typer.Argument(help="Manifests.")]) -> None:
+    """Check manifests as the API server would, and that what they name is here."""
+    from asiarch.local import intake  # noqa: PLC0415
+
+    faults: list[Fault] = []
+    for manifest in manifests:
+        try:
+            found = intake.read(manifest)
+        except ManifestError as error:
+            faults += error.faults
+        else:
+            print(f'{manifest}: {found.kind} "{found.name}" is valid')
+    if faults:
+        raise ManifestError(faults)
+
+
+def _store(directory: Path, search: str) -> Store:
+    """Find the directory of a search; raises ManifestError when it isn't clear which is meant."""
+    found = sorted(path.parent.name for path in directory.glob("*/search.yaml"))
+    if search in found or (not search and len(found) == 1):
+        return Store(directory / (search or found[0]))
+    wanted = f"one of {', '.join(found)}" if found else "a search; start one with asiarch run"
+    raise ManifestError([Fault("--search", search or "nothing", wanted, subject=str(directory))])
+
+
+def _known(candidate: str, known: Iterator[str] | object) -> None:
+    names = sorted(known)  # type: ignore[call-overload]
+    if candidate not in names:
+        from asiarch.api.fault import suggestion  # noqa: PLC0415
+
+        fault = Fault("CANDIDATE", candidate, "a candidate of this search", suggestion(candidate, names))
+        raise ManifestError([fault])

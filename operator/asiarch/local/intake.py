@@ -1,0 +1,138 @@
+"""Takes manifests in: checks what they say and what they name, before anything is written or started."""
+
+from pathlib import Path
+
+from asiarch.api.candidate import Candidate
+from asiarch.api.fault import Fault, ManifestError
+from asiarch.api.manifest import Resource, dump, load
+from asiarch.api.search import ArchitectureSearch, Baseline, Dataset, FileSource, Rung, SearchSpec
+from asiarch.local.store import Store
+
+STANDARD_LIBRARY = "stdlib"
+"""The dataset path that names the Python standard library's own source."""
+
+
+def read(path: Path, old: Resource | None = None) -> Resource:
+    """Read the one object of a manifest, with the paths that it names made absolute; raises ManifestError."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ManifestError(
+            [Fault("", error.strerror or "an unreadable file", "a manifest", subject=str(path))]
+        ) from None
+    found = load(text, str(path))
+    found = _resolved(found, path.resolve().parent)
+    if old is not None:
+        load(dump(found), str(path), old)
+    faults = tuple(_missing(found))
+    if faults:
+        raise ManifestError(fault.of(f'{found.kind} "{found.name}"') for fault in faults)
+    return found
+
+
+def take(directory: Path, manifest: Path, candidates: tuple[Path, ...]) -> Store:
+    """Read all manifests, open the search's directory and store them; nothing is written if one has a fault."""
+    search = read(manifest)
+    if not isinstance(search, ArchitectureSearch):
+        raise _refused(manifest, search.kind, "an ArchitectureSearch", "name candidates by --candidate")
+    joining = [_candidate(path, search) for path in candidates]
+    store = Store(directory / search.name)
+    store.open()
+    old = store.search()
+    if old is not None:
+        search = _edited(manifest, old)
+    store.write_search(search)
+    known = {c.name for c in store.candidates()}
+    for candidate in joining:
+        if candidate.name not in known:
+            store.write_candidate(candidate, candidate.status)
+    return store
+
+
+def _edited(manifest: Path, old: ArchitectureSearch) -> ArchitectureSearch:
+    """The search as the manifest now has it, with the status that it has; what is immutable must be unchanged."""
+    new = read(manifest, old)
+    generation = old.metadata.generation + (new.spec != old.spec)
+    metadata = old.metadata.model_copy(update={"generation": generation})
+    return old.model_copy(update={"metadata": metadata, "spec": new.spec})
+
+
+def _candidate(path: Path, search: ArchitectureSearch) -> Candidate:
+    found = read(path)
+    if not isinstance(found, Candidate):
+        raise _refused(path, found.kind, "a Candidate", "name one search only")
+    if found.spec.search_name != search.name:
+        raise _refused(path, f"spec.searchName {found.spec.search_name}", search.name, "name this search")
+    if found.spec.origin != "User":
+        raise _refused(
+            path, f"spec.origin {found.spec.origin}", "User", "only the search itself creates others"
+        )
+    return found
+
+
+def _refused(path: Path, found: str, wanted: str, next_step: str) -> ManifestError:
+    return ManifestError([Fault("", found, wanted, next_step, subject=str(path))])
+
+
+def _resolved(found: Resource, base: Path) -> Resource:
+    """Make relative paths absolute, so that the stored object means the same from anywhere."""
+    if isinstance(found, Candidate):
+        source = _absolute(found.spec.source, base)
+        return found.model_copy(update={"spec": found.spec.model_copy(update={"source": source})})
+    spec = found.spec
+    baselines = tuple(b.model_copy(update={"source": _absolute(b.source, base)}) for b in spec.baselines)
+    ladder = tuple(_with_absolute_dataset(rung, base) for rung in spec.evaluation.ladder)
+    evaluation = spec.evaluation.model_copy(update={"ladder": ladder})
+    changed = spec.model_copy(update={"baselines": baselines, "evaluation": evaluation})
+    return found.model_copy(update={"spec": changed})
+
+
+def _absolute(source: FileSource | None, base: Path) -> FileSource | None:
+    return None if source is None else FileSource(file=str(base / source.file))
+
+
+def _with_absolute_dataset(rung: Rung, base: Path) -> Rung:
+    if rung.dataset is None or rung.dataset.path == STANDARD_LIBRARY:
+        return rung
+    dataset = rung.dataset.model_copy(update={"path": str(base / rung.dataset.path)})
+    return rung.model_copy(update={"dataset": dataset})
+
+
+def _missing(found: Resource) -> list[Fault]:
+    """Faults that only the file system can show: what is named and isn't there."""
+    if isinstance(found, Candidate):
+        return _missing_file("spec.source.file", found.spec.source)
+    return _missing_of(found.spec)
+
+
+def _missing_of(spec: SearchSpec) -> list[Fault]:
+    faults = []
+    for place, baseline in enumerate(spec.baselines):
+        faults += _missing_baseline(place, baseline)
+    for place, rung in enumerate(spec.evaluation.ladder):
+        path = f"spec.evaluation.ladder[{place}]"
+        if rung.resources:
+            step = "run this search on a cluster, or leave the field out"
+            faults.append(Fault(f"{path}.resources", ", ".join(rung.resources), "nothing on a laptop", step))
+        if rung.dataset is not None:
+            faults += _missing_dataset(f"{path}.dataset.path", rung.dataset)
+    return faults
+
+
+def _missing_baseline(place: int, baseline: Baseline) -> list[Fault]:
+    return _missing_file(f"spec.baselines[{place}].source.file", baseline.source)
+
+
+def _missing_file(path: str, source: FileSource | None) -> list[Fault]:
+    if source is None or Path(source.file).is_file():
+        return []
+    return [
+        Fault(path, f"{source.file}, which is no file", "a Python file", "create it, or correct the path")
+    ]
+
+
+def _missing_dataset(path: str, dataset: Dataset) -> list[Fault]:
+    if dataset.path == STANDARD_LIBRARY or Path(dataset.path).exists():
+        return []
+    step = f"create it, or name {STANDARD_LIBRARY} for the Python standard library's own source"
+    return [Fault(path, f"{dataset.path}, which does not exist", "a file or a directory of text", step)]

@@ -1,0 +1,172 @@
+"""Runs one order as child processes: an agent alone, or a referee with its player."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from asiarch.api.order import Order, Result
+from asiarch.api.reason import Reason
+from asiarch.api.search import Cost
+from asiarch.local.nursery import Exit, Job, Nursery
+
+MEMORY = 2 * 1024**3
+"""Bytes that a process may take beyond what its warm parent holds."""
+PROCESSES = 64
+GRACE = 5.0
+"""Seconds beyond an order's own limit before its processes are killed: the referee ends itself first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Modules:
+    """The modules that do orders; a benchmark plays them by trivial ones."""
+
+    agent: str = "asiarch.agents.run"
+    referee: str = "asiarch_trainer.referee"
+    player: str | None = "asiarch_trainer.player"
+    path: tuple[Path, ...] = ()
+    """Folders beside the installation in which the modules are looked for."""
+
+
+class Runner:
+    """Starts orders' processes in warm parents, waits for them and reads what they left."""
+
+    def __init__(self, modules: Modules) -> None:
+        """Choose who does orders; nothing starts before `start`."""
+        self._programs = modules
+        self._exits: dict[str, asyncio.Future[Exit]] = {}
+        trusted = tuple(dict.fromkeys((modules.agent, modules.referee)))
+        self._trusted = Nursery(trusted, self._ended, path=modules.path)
+        self._hostile = Nursery((modules.player,), self._ended, path=modules.path) if modules.player else None
+        self._sockets = Path(tempfile.mkdtemp(prefix="asiarch-"))
+        self._sockets.chmod(0o711)
+
+    async def start(self) -> None:
+        """Begin to warm up; an order started meanwhile waits for its parent."""
+        await self._trusted.start()
+        if self._hostile is not None:
+            await self._hostile.start()
+
+    async def close(self) -> None:
+        """Kill what still runs."""
+        await self._trusted.close()
+        if self._hostile is not None:
+            await self._hostile.close()
+        shutil.rmtree(self._sockets, ignore_errors=True)
+
+    async def agent(self, order: Order, place: Path) -> Result:
+        """Do an agent's order in `place`, where its context stands."""
+        env = {"ASIARCH_ORDER": order.model_dump_json(by_alias=True, exclude_defaults=True)}
+        env |= {"ASIARCH_CONTEXT": str(place / "context.json"), "ASIARCH_RESULT": str(place / "result.json")}
+        job = self._job(order, order.name, self._programs.agent, env, place)
+        ended = await self._run(self._trusted, job)
+        return _result(order, place / "result.json", ended, 0.0)
+
+    async def train(self, order: Order, code: Path, place: Path) -> Result:
+        """Measure the file `code`: the referee decides, and the player goes when the referee has gone."""
+        result = place / f"result-{order.index}.json"
+        sockets = Path(tempfile.mkdtemp(dir=self._sockets))
+        key = f"{order.name}-{order.index}"
+        env = {
+            "ASIARCH_ORDER": order.model_dump_json(by_alias=True, exclude_defaults=True),
+            "ASIARCH_CODE": str(code),
+            "ASIARCH_SOCKET": str(sockets / "wire"),
+        }
+        # The jail's user must reach the socket; nobody else can list the directory above it.
+        sockets.chmod(0o755)
+        referee = self._job(
+            order, f"{key}-referee", self._programs.referee, {**env, "ASIARCH_RESULT": str(result)}, place
+        )
+        begun = time.monotonic()
+        player: asyncio.Task[Exit] | None = None
+        try:
+            if self._hostile is not None and self._programs.player is not None:
+                job = _player(order, f"{key}-player", self._programs.player, env, place, sockets)
+                player = asyncio.create_task(self._run(self._hostile, job))
+            ended = await self._run(self._trusted, referee)
+            isolation = await self._dismiss(player, f"{key}-player")
+        finally:
+            shutil.rmtree(sockets, ignore_errors=True)
+        measured = _result(order, result, ended, time.monotonic() - begun)
+        return measured.model_copy(update={"isolation": isolation})
+
+    async def stop(self, order: Order) -> None:
+        """Kill an order's processes."""
+        for index in range(order.rung.seeds if order.rung else 1):
+            for key in (order.name, f"{order.name}-{index}-referee"):
+                if key in self._exits:
+                    await self._trusted.stop(key)
+
+    async def _dismiss(self, player: asyncio.Task[Exit] | None, key: str) -> tuple[str, ...]:
+        """End a player whose referee has ended; returns the isolation that it had."""
+        if player is None or self._hostile is None:
+            return ()
+        if not player.done():
+            await self._hostile.stop(key)
+        return (await player).isolation
+
+    async def _run(self, nursery: Nursery, job: Job) -> Exit:
+        ended = asyncio.get_running_loop().create_future()
+        self._exits[job.key] = ended
+        try:
+            await nursery.launch(job)
+            return await ended
+        finally:
+            del self._exits[job.key]
+
+    def _ended(self, ended: Exit) -> None:
+        future = self._exits.get(ended.key)
+        if future is not None and not future.done():
+            future.set_result(ended)
+
+    def _job(self, order: Order, key: str, module: str, env: dict[str, str], place: Path) -> Job:
+        return Job(
+            key=key,
+            module=module,
+            env=env,
+            cwd=place,
+            log=place / f"{module.rpartition('.')[2]}-{order.index}.log",
+            jail="trusted",
+            seconds=order.seconds + GRACE,
+            memory=MEMORY,
+            processes=PROCESSES,
+        )
+
+
+def _player(job: Job, sockets: Path) -> Job:
+    """The same job in the jail for machine-written code, which sees its file and the socket only."""
+    paths = {"cwd": Path("/tmp"), "read": (Path(job.env["ASIARCH_CODE"]),), "write": (sockets,)}  # noqa: S108
+    return replace(job, jail="hostile", seconds=job.seconds + GRACE, **paths)
+
+
+def _result(order: Order, path: Path, ended: Exit, used: float) -> Result:
+    """Read the result that a process of ours left; its exit says why there is none."""
+    blank = Result(
+        order=order.name, attempt=order.attempt, index=order.index, cost=Cost(seconds=round(used, 3))
+    )
+    if ended.timed_out:
+        message = f"Ran longer than {order.seconds} s and was killed with all its processes."
+        return blank.model_copy(update={"reason": Reason.DEADLINE_EXCEEDED, "message": message})
+    read = read_result(path)
+    if read is not None and (read.order, read.attempt, read.index) == (
+        order.name,
+        order.attempt,
+        order.index,
+    ):
+        return read
+    message = f"Ended with code {ended.code}, signal {ended.signal}, without a valid result; see its log."
+    reason = Reason.NO_RESULT if ended.code == os.EX_OK else Reason.INFRASTRUCTURE_FAILED
+    return blank.model_copy(update={"reason": reason, "message": message})
+
+
+def read_result(path: Path) -> Result | None:
+    """Read a result file; none when it is missing or not a result."""
+    try:
+        return Result.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None

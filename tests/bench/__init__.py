@@ -1,0 +1,1 @@
+"""Benchmarks: each prints what it measured, on what machine, and writes it to docs/benchmarks/."""

@@ -1,0 +1,37 @@
+"""What every benchmark shares: the machine in words, and a report that is printed and written."""
+
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs" / "benchmarks"
+
+
+def machine() -> str:
+    """The machine in words."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.processor(),
+    )
+    return f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+
+
+def publish(name: str, title: str, table: list[tuple[str, ...]], notes: str = "") -> None:
+    """Print a table (its first row is the head) and write it to docs/benchmarks/."""
+    head, *rows = table
+    lines = [f"# {title}", "", f"{datetime.now(UTC):%Y-%m-%d}, {machine()}.", ""]
+    lines += [
+        f"Command: `{' '.join(['python -m', f'tests.bench.{Path(sys.argv[0]).stem}', *sys.argv[1:]])}`",
+        "",
+    ]
+    lines += ["| " + " | ".join(row) + " |" for row in (head, tuple("---" for _ in head), *rows)]
+    text = "\n".join(lines + (["", notes] if notes else [])) + "\n"
+    print(text)
+    DOCS.mkdir(parents=True, exist_ok=True)
+    (DOCS / f"{name}.md").write_text(text)

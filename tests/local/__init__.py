@@ -1,0 +1,1 @@
+"""The laptop: files, child processes, and the world over them."""
