@@ -26,13 +26,17 @@ def check_always(world: SimulatedWorld) -> None:
     for candidate in world.candidates.values():
         for parent in candidate.spec.parents:
             if candidate.status.phase not in {"Pending", "Rejected"}:
-                assert world.candidates[parent].status.ordinal < candidate.status.ordinal, "lineage has a cycle"
+                assert world.candidates[parent].status.ordinal < candidate.status.ordinal, (
+                    "lineage has a cycle"
+                )
 
 
 def check_ended(world: SimulatedWorld) -> None:
     """What holds once nothing is left to do."""
     check_always(world)
-    assert all(c.status.ordinal is not None for c in world.candidates.values()), "I1: a candidate without an ordinal"
+    assert all(c.status.ordinal is not None for c in world.candidates.values()), (
+        "I1: a candidate without an ordinal"
+    )
     stuck = [c.name for c in world.candidates.values() if c.status.phase not in TERMINAL]
     assert not stuck, f"I1: no terminal phase: {stuck}"
     assert not world.search.status.reservations, "I3: a reservation was left"

@@ -12,7 +12,15 @@ from asiarch.api.order import Finding, Measurement, Order, Proposal, Result, Wri
 from asiarch.api.reason import Reason
 from asiarch.api.search import ArchitectureSearch, Cost
 from asiarch.core import chance
-from asiarch.core.actions import Action, CandidateWrite, CreateCandidate, SearchWrite, StartOrder, StopOrder, Write
+from asiarch.core.actions import (
+    Action,
+    CandidateWrite,
+    CreateCandidate,
+    SearchWrite,
+    StartOrder,
+    StopOrder,
+    Write,
+)
 from asiarch.core.observation import Child, Observation, Record, record
 from asiarch.loop import turn
 from tests.builders import T0, a_digest
@@ -33,9 +41,13 @@ def played(order: Order) -> tuple[Result, ...]:
         idea = Proposal(name=f"idea {chosen % 1000}", motivation="It may help.", recipe=f"rule={chosen % 97}")
         return (Result(**known, proposal=idea),)
     if order.kind in ("build", "repair"):
-        return (Result(**known, writing=Writing(text=f"file {chosen % 9973}", tags=(f"rule=r{chosen % 97}",))),)
+        return (
+            Result(**known, writing=Writing(text=f"file {chosen % 9973}", tags=(f"rule=r{chosen % 97}",))),
+        )
     if order.kind == "analyze":
-        found = Finding(analysis="It won.", claim="It helps.", scope=(f"rule=r{chosen % 97}",), delta="0.01", high="0.02")
+        found = Finding(
+            analysis="It won.", claim="It helps.", scope=(f"rule=r{chosen % 97}",), delta="0.01", high="0.02"
+        )
         return (Result(**known, finding=found),)
     return _measured(order)
 
@@ -53,7 +65,13 @@ def _measured(order: Order) -> tuple[Result, ...]:
             groups=(decimal(score), decimal(score)) if scored else (),
         )
         results.append(
-            Result(order=order.name, attempt=order.attempt, index=index, measurement=found, cost=Cost(seconds=7.0))
+            Result(
+                order=order.name,
+                attempt=order.attempt,
+                index=index,
+                measurement=found,
+                cost=Cost(seconds=7.0),
+            )
         )
     return tuple(results)
 
@@ -188,5 +206,16 @@ def lineage(world: SimulatedWorld) -> list[tuple[object, ...]]:
     for candidate in sorted(world.candidates.values(), key=lambda c: c.status.ordinal or 0):
         status = candidate.status
         rungs = tuple((r.name, r.score, tuple(r.metrics.items())) for r in status.rungs)
-        rows.append((status.ordinal, candidate.name, candidate.spec, status.code, status.phase, status.reason, status.fitness, rungs))
+        rows.append(
+            (
+                status.ordinal,
+                candidate.name,
+                candidate.spec,
+                status.code,
+                status.phase,
+                status.reason,
+                status.fitness,
+                rungs,
+            )
+        )
     return rows

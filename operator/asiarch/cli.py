@@ -3,15 +3,16 @@
 import asyncio
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from asiarch.api.fault import Fault, ManifestError
-from asiarch.local.store import AlreadyRunningError, Store
+from asiarch.api.fault import Fault, ManifestError, suggestion
+from asiarch.core.observation import Observation
+from asiarch.local.store import AlreadyRunningError, Store, write_whole
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,10 +43,10 @@ def run(
     candidate: Annotated[list[Path], typer.Option(help="A Candidate of your own that joins the search.")] = [],  # noqa: B006
 ) -> None:
     """Run a search here, or go on with one that was interrupted."""
-    from asiarch.local import intake  # noqa: PLC0415
-    from asiarch.local import run as local  # noqa: PLC0415
-    from asiarch.local.runner import Modules  # noqa: PLC0415
-    from asiarch.pages import live  # noqa: PLC0415
+    from asiarch.local import intake
+    from asiarch.local import run as local
+    from asiarch.local.runner import Modules
+    from asiarch.pages import live
 
     store = intake.take(directory, manifest, tuple(candidate))
     view = live.view(Console())
@@ -65,21 +66,21 @@ def run(
 
 def _conclude(store: Store, name: str, directory: Path) -> None:
     """Print the ranked table and write the report."""
-    from asiarch.local import look  # noqa: PLC0415
-    from asiarch.pages import tables  # noqa: PLC0415
+    from asiarch.local import look
+    from asiarch.pages import tables
 
     seen = look.observe(store)
     console = Console()
     console.print(tables.status(seen, time.time()))
-    page = look.write_report(store, seen)
+    page = _write_report(store, seen)
     console.print(f"\nReport: {page}\nLook closer: asiarch show {name}-0000 --dir {directory}", soft_wrap=True)
 
 
 @app.command()
 def status(search: Search = "", directory: Runs = RUNS) -> None:
     """Show how a search stands."""
-    from asiarch.local import look  # noqa: PLC0415
-    from asiarch.pages import tables  # noqa: PLC0415
+    from asiarch.local import look
+    from asiarch.pages import tables
 
     Console().print(tables.status(look.observe(_store(directory, search)), time.time()))
 
@@ -87,8 +88,8 @@ def status(search: Search = "", directory: Runs = RUNS) -> None:
 @app.command()
 def lineage(search: Search = "", directory: Runs = RUNS) -> None:
     """Show who descends from whom."""
-    from asiarch.local import look  # noqa: PLC0415
-    from asiarch.pages import tree  # noqa: PLC0415
+    from asiarch.local import look
+    from asiarch.pages import tree
 
     Console().print(tree.terminal(look.observe(_store(directory, search))))
 
@@ -98,8 +99,8 @@ def show(
     candidate: Annotated[str, typer.Argument(help="Name of a candidate.")], search: Search = "", directory: Runs = RUNS
 ) -> None:
     """Show a candidate: idea, measurements, analysis, difference to its parent, code."""
-    from asiarch.local import look  # noqa: PLC0415
-    from asiarch.pages import tables  # noqa: PLC0415
+    from asiarch.local import look
+    from asiarch.pages import tables
 
     store = _store(directory, search)
     seen = look.observe(store)
@@ -110,10 +111,22 @@ def show(
 @app.command()
 def report(search: Search = "", directory: Runs = RUNS) -> None:
     """Write the report as HTML and Markdown."""
-    from asiarch.local import look  # noqa: PLC0415
+    from asiarch.local import look
 
     store = _store(directory, search)
-    print(look.write_report(store, look.observe(store)))
+    print(_write_report(store, look.observe(store)))
+
+
+def _write_report(store: Store, seen: Observation) -> Path:
+    """Write report.html and report.md with its pictures into the search's directory; returns the page's path."""
+    from asiarch.local import look
+    from asiarch.pages.report import render
+
+    made = render(seen, look.texts(store, seen), look.machine())
+    pages = {"report.html": made.html, "report.md": made.markdown, **made.pictures}
+    for name, page in pages.items():
+        write_whole(store.directory / name, page)
+    return store.directory / "report.html"
 
 
 @app.command()
@@ -123,8 +136,8 @@ def rerun(
     directory: Runs = RUNS,
 ) -> None:
     """Measure a candidate again with the same seeds; exits with 1 when a number differs."""
-    from asiarch.local import look, repeat  # noqa: PLC0415
-    from asiarch.local.runner import Modules  # noqa: PLC0415
+    from asiarch.local import look, repeat
+    from asiarch.local.runner import Modules
 
     store = _store(directory, search)
     seen = look.observe(store)
@@ -139,7 +152,7 @@ def rerun(
 @app.command()
 def crds() -> None:
     """Print the custom resource definitions."""
-    from asiarch.api import crd  # noqa: PLC0415
+    from asiarch.api import crd
 
     print("---\n".join(crd.render().values()), end="")
 
@@ -147,7 +160,7 @@ def crds() -> None:
 @app.command()
 def validate(manifests: Annotated[list[Path], typer.Argument(help="Manifests.")]) -> None:
     """Check manifests as the API server would, and that what they name is here."""
-    from asiarch.local import intake  # noqa: PLC0415
+    from asiarch.local import intake
 
     faults: list[Fault] = []
     for manifest in manifests:
@@ -170,10 +183,8 @@ def _store(directory: Path, search: str) -> Store:
     raise ManifestError([Fault("--search", search or "nothing", wanted, subject=str(directory))])
 
 
-def _known(candidate: str, known: Iterator[str] | object) -> None:
-    names = sorted(known)  # type: ignore[call-overload]
-    if candidate not in names:
-        from asiarch.api.fault import suggestion  # noqa: PLC0415
-
-        fault = Fault("CANDIDATE", candidate, "a candidate of this search", suggestion(candidate, names))
-        raise ManifestError([fault])
+def _known(candidate: str, known: Collection[str]) -> None:
+    """Refuse a name that no candidate has; raises ManifestError."""
+    if candidate not in known:
+        step = suggestion(candidate, known) or "asiarch lineage lists them"
+        raise ManifestError([Fault("CANDIDATE", candidate, "a candidate of this search", step)])

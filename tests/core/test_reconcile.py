@@ -174,7 +174,9 @@ def test_a_suspended_search_starts_nothing() -> None:
 
 def test_a_failed_yardstick_ends_the_search_at_once() -> None:
     def broken(order: Order) -> tuple[Result, ...]:
-        return tuple(r.model_copy(update={"reason": Reason.DIVERGED, "message": "boom"}) for r in played(order))
+        return tuple(
+            r.model_copy(update={"reason": Reason.DIVERGED, "message": "boom"}) for r in played(order)
+        )
 
     world = driven(SimulatedWorld(a_search(candidates=3), play=broken))
     assert (world.search.status.phase, world.search.status.reason) == ("Failed", Reason.BASELINE_FAILED)

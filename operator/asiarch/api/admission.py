@@ -28,12 +28,12 @@ _METADATA: Schema = {
 """What the API server itself knows of metadata; a definition may not speak of it."""
 
 
+_EXACT = 2**53
+"""Below it, a float says exactly which whole number it is."""
+
+
 def completed(document: Mapping[str, Any]) -> Document:
     """A copy with the schema's defaults filled in, as the API server stores it."""
-    metadata = document.get("metadata")
-    if isinstance(metadata, dict):
-        given = {name: value for name, value in metadata.items() if value is not None}
-        document = {**document, "metadata": given}
     copy: Document = _completed(document, _whole(document["kind"]))
     return copy
 
@@ -53,21 +53,36 @@ def _whole(kind: str) -> Schema:
     schema = crd.schema(kind)
     known = schema["properties"]["metadata"]
     metadata = {**known, "required": ["name"], "properties": {**_METADATA, **known["properties"]}}
-    return {**schema, "properties": {**schema["properties"], "metadata": metadata}, "required": ["metadata", "spec"]}
+    return {
+        **schema,
+        "properties": {**schema["properties"], "metadata": metadata},
+        "required": ["metadata", "spec"],
+    }
 
 
 def _completed(value: Any, schema: Schema) -> Any:
-    """Fill in defaults from the top down; null stands for a field's default where there is one."""
+    """Fill in defaults from the top down; null is the same as nothing, and 1.0 the same as 1."""
     if isinstance(value, Mapping):
         fields = schema.get("properties", {})
         defaults = {name: field["default"] for name, field in fields.items() if "default" in field}
-        given = {name: below for name, below in value.items() if below is not None or name not in defaults}
-        left_out = {name: below for name, below in defaults.items() if name not in given}
-        rest = schema.get("additionalProperties", {})
-        return {name: _completed(below, fields.get(name, rest)) for name, below in {**given, **left_out}.items()}
+        return {
+            name: _completed(below, fields.get(name, schema.get("additionalProperties", {})))
+            for name, below in {**_said(value, schema), **_left_out(value, defaults)}.items()
+        }
     if isinstance(value, list):
         return [_completed(entry, schema.get("items", {})) for entry in value]
-    return value
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else value
+
+
+def _said(value: Mapping[str, Any], schema: Schema) -> Document:
+    """What an object says, without the nulls of fields that may be left out."""
+    optional = schema.get("properties", {}).keys() - schema.get("required", [])
+    silent = value.keys() if "additionalProperties" in schema else optional
+    return {name: below for name, below in value.items() if below is not None or name not in silent}
+
+
+def _left_out(value: Mapping[str, Any], defaults: Document) -> Document:
+    return {name: below for name, below in defaults.items() if value.get(name) is None}
 
 
 def _below(value: Any, schema: Schema, path: str) -> Iterator[tuple[Any, Schema, str]]:

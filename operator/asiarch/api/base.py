@@ -28,7 +28,8 @@ Paragraph = Annotated[str, Field(max_length=1024)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)]
 """A SHA-256 in lower-case hexadecimal."""
 
-TIMESTAMP = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?Z$"
+_DAY = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+TIMESTAMP = rf"^{_DAY}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{{1,9}})?Z$"
 Timestamp = Annotated[str, Field(max_length=32, pattern=TIMESTAMP)]
 """RFC 3339 in UTC."""
 

@@ -5,20 +5,21 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from jsonschema import Draft4Validator, ValidationError
+from jsonschema import Draft4Validator, ValidationError, validators
 from jsonschema.protocols import Validator
-from jsonschema.validators import extend
 
+from asiarch.api.base import TIMESTAMP
 from asiarch.api.fault import Fault, at, shown, suggestion
 from asiarch.api.schema import Schema
 
-_LABEL = "lower-case letters, digits and '-', with a letter or a digit at both ends"
+_ENDS = "with a letter or a digit at both ends"
 PATTERNS: Mapping[str, str] = {
-    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": _LABEL,
-    r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$": "letters, digits, '-', '_' and '.', with a letter or a digit at both ends",
+    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": f"lower-case letters, digits and '-', {_ENDS}",
+    r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$": f"letters, digits, '-', '_' and '.', {_ENDS}",
     r"^[^\x00-\x1f\x7f]+$": "text without control characters",
     r"^[^\x00-\x1f\x7f]*$": "text without control characters",
     r"^[1-9][0-9]{0,7}(s|m|h)$": "whole seconds, minutes or hours, such as 90s, 15m or 48h",
+    TIMESTAMP: "a moment in UTC, such as 2026-01-31T18:00:00Z",
     r"^-?[0-9]{1,12}(\.[0-9]{1,9})?$": 'a decimal number in quotes, such as "0.75"',
     r"^[0-9]{1,12}(\.[0-9]{1,9})?$": 'a decimal number of at least 0 in quotes, such as "20"',
     r"^[0-9a-f]{64}$": "a SHA-256 as 64 hexadecimal digits",
@@ -49,7 +50,8 @@ def _path(error: ValidationError) -> str:
 
 def _hint(error: ValidationError) -> str:
     """How a field of the wrong type, or with an unknown word, is mended."""
-    value, schema = error.instance, error.schema
+    value: Any = error.instance
+    schema: Any = error.schema
     if isinstance(value, str) and "enum" in schema:
         return suggestion(value, schema["enum"])
     wants_text = schema.get("type") == "string" and "enum" not in schema
@@ -62,7 +64,9 @@ def _required(_: Validator, names: list[str], instance: Any, schema: Schema) -> 
     if isinstance(instance, dict):
         for name in names:
             if name not in instance:
-                yield ValidationError("missing", path=(name,), instance=None, schema=schema["properties"][name])
+                yield ValidationError(
+                    "missing", path=(name,), instance=None, schema=schema["properties"][name]
+                )
 
 
 def _pattern(_: Validator, pattern: str, instance: Any, __: Schema) -> Iterator[ValidationError]:
@@ -76,7 +80,9 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.ASCII)
 
 
-_Validator = extend(Draft4Validator, {"required": _required, "pattern": _pattern})
+_Validator: Any = validators.extend(  # type: ignore[no-untyped-call]
+    Draft4Validator, {"required": _required, "pattern": _pattern}
+)
 """OpenAPI 3.0 takes its bounds from this draft of JSON Schema: `exclusiveMinimum` is true or false."""
 
 
@@ -84,9 +90,11 @@ def _kind(schema: Schema) -> str:
     """What a type is called; a closed list of words is told in full."""
     if "enum" in schema:
         return _choices(schema)
+    if "type" not in schema:
+        return "a whole number or text"
     if "pattern" in schema:
         return PATTERNS[schema["pattern"]]
-    return _KINDS.get(schema.get("type", ""), "a whole number or text")
+    return _KINDS[schema["type"]]
 
 
 def _choices(schema: Schema) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 
 import celpy
 from celpy import celtypes
+from celpy.adapter import json_to_cel
+from celpy.evaluation import CELEvalError
 
 from asiarch.api.fault import Fault, at, shown
 from asiarch.api.schema import LIST_KEYS, RULES, Schema
@@ -64,7 +66,7 @@ def holds(rule: str, node: Node) -> bool:
     bound = {name: _typed(value, node.schema) for name, value in names.items() if value is not ABSENT}
     try:
         return bool(_program(rule).evaluate(bound))
-    except celpy.CELEvalError:
+    except CELEvalError:
         return False
 
 
@@ -83,13 +85,15 @@ def _typed(value: Any, schema: Schema) -> Any:
     """A value as CEL types it: what the schema calls a number is a double, however it was written."""
     if isinstance(value, dict):
         fields = {name: (below, _field_schema(schema, name)) for name, below in value.items()}
-        typed = {celtypes.StringType(n): _typed(below, s) for n, (below, s) in fields.items() if s is not None}
+        typed = {
+            celtypes.StringType(n): _typed(below, s) for n, (below, s) in fields.items() if s is not None
+        }
         return celtypes.MapType(typed)
     if isinstance(value, list):
         return celtypes.ListType([_typed(entry, schema["items"]) for entry in value])
     if schema.get("type") == "number":
         return celtypes.DoubleType(value)
-    return celpy.json_to_cel(value)
+    return json_to_cel(value)
 
 
 def _field_schema(schema: Schema, name: str) -> Schema | None:
@@ -128,4 +132,7 @@ def _first_change(path: str, value: Any, old: Any) -> tuple[str, Any, Any]:
 
 
 def _said(value: Any) -> str:
+    """Quote a value; a list of named things by their names."""
+    if isinstance(value, list) and all(isinstance(entry, dict) and "name" in entry for entry in value):
+        return shown([entry["name"] for entry in value])
     return "nothing" if value is ABSENT else shown(value)

@@ -50,8 +50,12 @@ class Context(ApiModel):
     parent: Experiment | None = None
     grandparent: Experiment | None = None
     references: tuple[Experiment, ...] = ()
-    siblings: Annotated[tuple[Experiment, ...], Field(max_length=2)] = Field((), description="The strongest other children of the parent.")
+    siblings: Annotated[tuple[Experiment, ...], Field(max_length=2)] = Field(
+        (), description="The strongest other children of the parent."
+    )
     lessons: Annotated[tuple[LessonRecord, ...], Field(max_length=64)] = ()
     failure: Failure | None = Field(None, description="For repair.")
     revision: int = Field(0, ge=0, description="How often the file was repaired already.")
-    resample: int = Field(0, ge=0, description="How often this proposal was drawn again because it repeated a known candidate.")
+    resample: int = Field(
+        0, ge=0, description="How often this proposal was drawn again because it repeated a known candidate."
+    )

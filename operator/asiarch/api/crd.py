@@ -23,7 +23,7 @@ Column = tuple[str, str, str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
+class Definition:
     """What is particular to one kind: its words, its columns and its models."""
 
     kind: Kind
@@ -39,8 +39,8 @@ class Resource:
 
 _AGE: Column = ("Age", "date", ".metadata.creationTimestamp", "Since it was created.", 0)
 
-RESOURCES: tuple[Resource, ...] = (
-    Resource(
+DEFINITIONS: tuple[Definition, ...] = (
+    Definition(
         kind="ArchitectureSearch",
         model=ArchitectureSearch,
         spec=SearchSpec,
@@ -58,7 +58,7 @@ RESOURCES: tuple[Resource, ...] = (
             _AGE,
         ),
     ),
-    Resource(
+    Definition(
         kind="Candidate",
         model=Candidate,
         spec=CandidateSpec,
@@ -83,14 +83,14 @@ RESOURCES: tuple[Resource, ...] = (
 @cache
 def crds() -> tuple[dict[str, Any], ...]:
     """Both custom resource definitions; callers may not change them."""
-    return tuple(_definition(resource) for resource in RESOURCES)
+    return tuple(_crd(definition) for definition in DEFINITIONS)
 
 
 @cache
 def schema(kind: str) -> Schema:
     """The whole schema of one kind, rules included; callers may not change it."""
-    (resource,) = (resource for resource in RESOURCES if resource.kind == kind)
-    return _schema(resource)
+    (definition,) = (definition for definition in DEFINITIONS if definition.kind == kind)
+    return _schema(definition)
 
 
 def render() -> dict[str, str]:
@@ -109,29 +109,29 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _definition(resource: Resource) -> dict[str, Any]:
+def _crd(definition: Definition) -> dict[str, Any]:
     names = {
-        "kind": resource.kind,
-        "listKind": f"{resource.kind}List",
-        "plural": resource.plural,
-        "singular": resource.kind.lower(),
-        "shortNames": [resource.short],
+        "kind": definition.kind,
+        "listKind": f"{definition.kind}List",
+        "plural": definition.plural,
+        "singular": definition.kind.lower(),
+        "shortNames": [definition.short],
         "categories": ["asiarch"],
     }
     version = {
         "name": VERSION,
         "served": True,
         "storage": True,
-        "schema": {"openAPIV3Schema": schema(resource.kind)},
+        "schema": {"openAPIV3Schema": schema(definition.kind)},
         "subresources": {"status": {}},
-        "additionalPrinterColumns": [_column(column) for column in resource.columns],
+        "additionalPrinterColumns": [_column(column) for column in definition.columns],
     }
-    if resource.selectable:
-        version["selectableFields"] = [{"jsonPath": path} for path in resource.selectable]
+    if definition.selectable:
+        version["selectableFields"] = [{"jsonPath": path} for path in definition.selectable]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{resource.plural}.{GROUP}"},
+        "metadata": {"name": f"{definition.plural}.{GROUP}"},
         "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
     }
 
@@ -141,24 +141,29 @@ def _column(column: Column) -> dict[str, Any]:
     return {"name": name, "type": kind, "jsonPath": path, "description": description, "priority": priority}
 
 
-def _schema(resource: Resource) -> Schema:
-    name = {"type": "string", "description": "The object's name.", "maxLength": resource.name_length, **_NAME}
-    schema: Schema = {
-        "description": resource.model.__doc__,
+def _schema(definition: Definition) -> Schema:
+    name = {
+        "type": "string",
+        "description": "The object's name.",
+        "maxLength": definition.name_length,
+        **_NAME,
+    }
+    whole: Schema = {
+        "description": definition.model.__doc__,
         "type": "object",
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string", "description": f"Always {API_VERSION}.", "maxLength": 64},
-            "kind": {"type": "string", "description": f"Always {resource.kind}.", "maxLength": 64},
+            "kind": {"type": "string", "description": f"Always {definition.kind}.", "maxLength": 64},
             "metadata": {"type": "object", "properties": {"name": name}},
-            "spec": structural(resource.spec),
-            "status": structural(resource.status, defaults=False),
+            "spec": structural(definition.spec),
+            "status": structural(definition.status, defaults=False),
         },
     }
     for rule in RULES:
-        if rule.kind == resource.kind:
-            _node(schema, rule.path).setdefault(VALIDATIONS, []).append(_validation(rule))
-    return schema
+        if rule.kind == definition.kind:
+            _node(whole, rule.path).setdefault(VALIDATIONS, []).append(_validation(rule))
+    return whole
 
 
 def _node(schema: Schema, path: str) -> Schema:

@@ -6,11 +6,10 @@ The generated definition itself is evaluated, first its schema and then its rule
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from asiarch.api.candidate import Candidate
-from asiarch.api.document import not_a_mapping, parse
+from asiarch.api.document import not_a_mapping, not_plain, parse, write
 from asiarch.api.fault import Fault, ManifestError, at, shown, suggestion
 from asiarch.api.search import ArchitectureSearch
 
@@ -32,44 +31,52 @@ def load(text: str | bytes, name: str, old: Resource | None = None) -> Resource:
     return judged
 
 
-def validate(document: object, old: Mapping[str, Any] | None = None, name: str = "manifest") -> tuple[Fault, ...]:
+def validate(
+    document: object, old: Mapping[str, Any] | None = None, name: str = "manifest"
+) -> tuple[Fault, ...]:
     """Every fault of a parsed document, none if it is right; `old` is the document that it is to replace."""
     judged = _judge(document, old, name)
     return judged if isinstance(judged, tuple) else ()
 
 
-def plain(model: BaseModel) -> dict[str, Any]:
+def plain(model: Resource) -> dict[str, Any]:
     """An object as a document: its YAML spelling, without what it has not."""
-    return model.model_dump(mode="json", by_alias=True, exclude_none=True)
+    document = model.model_dump(mode="json", by_alias=True, exclude_none=True)
+    metadata = {name: value for name, value in document["metadata"].items() if value}
+    return {**document, "metadata": metadata}
 
 
-def dump(model: BaseModel) -> str:
+def dump(model: Resource) -> str:
     """Write an object as YAML; `load` is the inverse."""
-    return str(yaml.dump(plain(model), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=110))
-
-
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return write(plain(model))
 
 
 def _judge(document: object, old: Mapping[str, Any] | None, name: str) -> Resource | tuple[Fault, ...]:
     if not isinstance(document, dict):
         return (not_a_mapping(document).of(name),)
-    strange = tuple(_strange(document))
+    strange = _strange(document)
     if strange:
         return tuple(fault.of(name) for fault in strange)
-    # Reading definitions and rules takes half a second to import: only who has a manifest pays for it.
+    unsayable = tuple(not_plain(document))
+    if unsayable:
+        return tuple(fault.of(_subject(document)) for fault in unsayable)
+    # The libraries that read schemas and rules take half a second to import: only who has a manifest pays for it.
     from asiarch.api import admission  # noqa: PLC0415
 
     complete = admission.completed(document)
     faults = admission.faults(complete, None if old is None else admission.completed(old))
+    judged = faults or _modelled(complete)
+    return tuple(fault.of(_subject(document)) for fault in judged) if isinstance(judged, tuple) else judged
+
+
+def _modelled(document: Mapping[str, Any]) -> Resource | tuple[Fault, ...]:
     try:
-        model = None if faults else _MODELS[document["kind"]].model_validate(complete)
+        return _MODELS[document["kind"]].model_validate(document)
     except ValidationError as error:
-        faults = tuple(_fault(detail) for detail in error.errors())
-    return model or tuple(fault.of(_subject(document)) for fault in faults)
+        return tuple(_fault(detail) for detail in error.errors())
 
 
-def _strange(document: Mapping[str, Any]) -> "list[Fault]":
+def _strange(document: Mapping[str, Any]) -> list[Fault]:
     """Say what keeps us from knowing which definition a document is to be judged by."""
     known = {"apiVersion": (_API_VERSION,), "kind": tuple(_MODELS)}
     faults = []
@@ -77,7 +84,8 @@ def _strange(document: Mapping[str, Any]) -> "list[Fault]":
         value = document.get(field)
         if value not in words:
             found = shown(value) if field in document else "nothing"
-            faults.append(Fault(field, found, " or ".join(words), suggestion(value, words) if isinstance(value, str) else ""))
+            hint = suggestion(value, words) if isinstance(value, str) else ""
+            faults.append(Fault(field, found, " or ".join(words), hint))
     return faults
 
 

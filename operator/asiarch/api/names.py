@@ -9,7 +9,7 @@ def candidate_name(search: str, ordinal: int) -> str:
 
 
 def order_name(candidate: str, kind: OrderKind, attempt: int, rung: str | None = None, turn: int = 0) -> str:
-    """`<candidate>-<kind>[-<rung>][-r<turn>]-a<attempt>`; `turn` tells the repetitions of a step in a candidate's life apart."""
+    """`<candidate>-<kind>[-<rung>][-r<turn>]-a<attempt>`; `turn` tells the repetitions of a step apart."""
     middle = f"-{rung}" if rung else ""
     again = f"-r{turn}" if turn else ""
     return f"{candidate}-{kind}{middle}{again}-a{attempt}"

@@ -32,7 +32,9 @@ class Order(ApiModel):
     contract: Contract = "mixer/v1"
     rung: Rung | None = Field(None, description="For a training order.")
     parameters: float = Field(1.5, gt=0, description="Parameter budget of a mixer in multiples of 4 width².")
-    cost_exempt: bool = Field(False, description="A shipped baseline is measured but not refused for its growth of cost.")
+    cost_exempt: bool = Field(
+        False, description="A shipped baseline is measured but not refused for its growth of cost."
+    )
     code: Digest | None = Field(None, description="The candidate's file, by digest.")
 
 
@@ -54,8 +56,12 @@ class Proposal(ApiModel):
 
     name: Title
     motivation: Paragraph
-    recipe: Annotated[str, Field(max_length=512)] = Field(description="Enough for the engineer to write the file.")
-    uses: Annotated[tuple[Name, ...], Field(max_length=8)] = Field((), description="Candidates whose lessons were used.")
+    recipe: Annotated[str, Field(max_length=512)] = Field(
+        description="Enough for the engineer to write the file."
+    )
+    uses: Annotated[tuple[Name, ...], Field(max_length=8)] = Field(
+        (), description="Candidates whose lessons were used."
+    )
 
 
 class Writing(ApiModel):

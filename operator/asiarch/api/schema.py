@@ -79,7 +79,9 @@ def _mixed(items: list[Schema]) -> Schema:
 
 def _list(node: Schema, known: Definitions) -> Schema:
     items = node["items"]
-    written = {**items, "anyOf": [{"type": "integer"}, {"type": "string"}]} if INT_OR_STRING in items else None
+    written = (
+        {**items, "anyOf": [{"type": "integer"}, {"type": "string"}]} if INT_OR_STRING in items else None
+    )
     return {LIST_TYPE: node.get(LIST_TYPE, "atomic"), "items": written or _written_out(items, known)}
 
 
@@ -87,14 +89,19 @@ def _object(node: Schema, known: Definitions) -> Schema:
     """Write an object's fields, or a map's values with the bound of its keys."""
     if "properties" not in node:
         bound = node["propertyNames"]["maxLength"]
-        keys = {"rule": f"self.all(key, size(key) <= {bound})", "message": f"wanted keys of at most {bound} characters"}
+        keys = {
+            "rule": f"self.all(key, size(key) <= {bound})",
+            "message": f"wanted keys of at most {bound} characters",
+        }
         return {"additionalProperties": _written_out(node["additionalProperties"], known), RULES: [keys]}
     required = node.get("required", [])
-    fields = {name: _field(field, name in required, known) for name, field in node["properties"].items()}
+    fields = {
+        name: _field(field, known, required=name in required) for name, field in node["properties"].items()
+    }
     return {"properties": fields} | ({"required": required} if required else {})
 
 
-def _field(node: Schema, required: bool, known: Definitions) -> Schema:
+def _field(node: Schema, known: Definitions, *, required: bool) -> Schema:
     """Write one field; an object that may be left out, and that can't be none, is filled in from its own defaults."""
     schema = _written_out(node, known)
     fills_in = "properties" in schema and not required and "default" not in node

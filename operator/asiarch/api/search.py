@@ -50,26 +50,36 @@ class FileSource(ApiModel):
 class Baseline(ApiModel):
     """A known mixer, measured before anything is proposed."""
 
-    name: Name = Field(description="A mixer that asiarch ships (see `docs/baselines.md`), or a name of your own with a source.")
+    name: Name = Field(
+        description="A mixer that asiarch ships (see `docs/baselines.md`), or a name of your own with a source."
+    )
     source: FileSource | None = Field(None, description="Your own candidate file; it must pass every gate.")
 
 
-Baselines = Annotated[tuple[Baseline, ...], Field(min_length=1, max_length=20, json_schema_extra=keyed("name"))]
+Baselines = Annotated[
+    tuple[Baseline, ...], Field(min_length=1, max_length=20, json_schema_extra=keyed("name"))
+]
 
 
 class Selection(ApiModel):
     """Who breeds."""
 
-    policy: SelectionPolicy = Field("AsiArch", description="The rule by which a proposal's parents are chosen.")
+    policy: SelectionPolicy = Field(
+        "AsiArch", description="The rule by which a proposal's parents are chosen."
+    )
     pool: int = Field(50, ge=1, le=1000, description="How many of the best candidates may be drawn from.")
-    parents: int = Field(10, ge=1, le=1000, description="A parent is drawn from this many first ranks of the pool.")
+    parents: int = Field(
+        10, ge=1, le=1000, description="A parent is drawn from this many first ranks of the pool."
+    )
     references: int = Field(4, ge=0, le=16, description="How many further candidates a proposal is shown.")
 
 
 class Provider(ApiModel):
     """What thinks for the agents."""
 
-    type: ProviderType = Field("Grammar", description="Grammar: the built-in agents, no language model at all.")
+    type: ProviderType = Field(
+        "Grammar", description="Grammar: the built-in agents, no language model at all."
+    )
 
 
 class OrderCost(ApiModel):
@@ -85,16 +95,24 @@ class Agents(ApiModel):
     provider: Provider = Field(default_factory=Provider, description="What thinks for the agents.")
     parallelism: int = Field(1, ge=1, le=1000, description="Agent orders at a time.")
     repairs: int = Field(3, ge=0, le=10, description="How often an engineer may repair one candidate.")
-    resamples: int = Field(3, ge=0, le=9, description="How often a proposal that repeats a known candidate is drawn again.")
+    resamples: int = Field(
+        3, ge=0, le=9, description="How often a proposal that repeats a known candidate is drawn again."
+    )
     deadline: Duration = Field("2m", description="How long one agent order may take.")
-    order_cost: OrderCost = Field(default_factory=OrderCost, description="The most that one agent order may cost.")
+    order_cost: OrderCost = Field(
+        default_factory=OrderCost, description="The most that one agent order may cost."
+    )
 
 
 class Dataset(ApiModel):
     """Where text comes from."""
 
-    path: Path = Field(description="A file or a directory; `stdlib` names the Python standard library's own source.")
-    suffix: Annotated[str, Field(max_length=16, pattern=r"^[^\x00-\x1f\x7f]*$")] = Field("", description="Take only files of a directory whose name ends so.")
+    path: Path = Field(
+        description="A file or a directory; `stdlib` names the Python standard library's own source."
+    )
+    suffix: Annotated[str, Field(max_length=16, pattern=r"^[^\x00-\x1f\x7f]*$")] = Field(
+        "", description="Take only files of a directory whose name ends so."
+    )
 
 
 class ModelShape(ApiModel):
@@ -108,7 +126,9 @@ class ModelShape(ApiModel):
 class Promotion(ApiModel):
     """Who climbs to the next rung."""
 
-    top: float = Field(1.0, gt=0, le=1, description="The best fraction of all that were measured on this rung climbs.")
+    top: float = Field(
+        1.0, gt=0, le=1, description="The best fraction of all that were measured on this rung climbs."
+    )
     grace: int = Field(1, ge=1, le=1000, description="The first so many climb in any case.")
 
 
@@ -132,7 +152,9 @@ class Rung(ApiModel):
     seeds: int = Field(1, ge=1, le=10, description="Independent repetitions; the score is their mean.")
     promote: Promotion = Field(default_factory=Promotion, description="Who climbs to the next rung.")
     deadline: Duration = Field("10m", description="How long one seed may take.")
-    resources: Resources = Field(default_factory=dict, max_length=8, description="Accelerators of one seed, by resource name.")
+    resources: Resources = Field(
+        default_factory=dict, max_length=8, description="Accelerators of one seed, by resource name."
+    )
 
 
 Ladder = Annotated[tuple[Rung, ...], Field(min_length=1, max_length=8, json_schema_extra=keyed("name"))]
@@ -144,7 +166,10 @@ class Evaluation(ApiModel):
     contract: Contract = Field("mixer/v1", description="What a candidate's file must define.")
     parallelism: int = Field(1, ge=1, le=1000, description="Training orders at a time.")
     parameters: float = Field(
-        1.5, gt=0, le=100, description="A mixer may have at most this many times the parameters of softmax attention (4 width²)."
+        1.5,
+        gt=0,
+        le=100,
+        description="A mixer may have at most this many times the parameters of softmax attention (4 width²).",
     )
     ladder: Ladder = Field(description="The rungs, cheap to dear.")
 
@@ -158,7 +183,9 @@ class Fitness(ApiModel):
 class Budget(ApiModel):
     """When the search ends; what is left out is unlimited."""
 
-    candidates: int = Field(ge=1, le=100_000, description="Proposals and users' candidates; baselines are not counted.")
+    candidates: int = Field(
+        ge=1, le=100_000, description="Proposals and users' candidates; baselines are not counted."
+    )
     wall_clock: Duration | None = Field(None, description="Time since the search started.")
     gpu_hours: Amount | None = Field(None, description="GPU-hours of all training orders.")
     tokens: int | None = Field(None, ge=0, le=10**15, description="Tokens of all agent orders.")
@@ -169,14 +196,18 @@ class Stop(ApiModel):
     """When to end before the budget is spent."""
 
     target_fitness: Decimal | None = Field(None, description="Stop once a candidate reaches it.")
-    patience: int | None = Field(None, ge=1, le=100_000, description="Stop after so many finished proposals without a new best.")
+    patience: int | None = Field(
+        None, ge=1, le=100_000, description="Stop after so many finished proposals without a new best."
+    )
     deadline: Timestamp | None = Field(None, description="Start nothing after this moment.")
 
 
 class SearchSpec(ApiModel):
     """What to look for, how to measure it and what it may cost."""
 
-    goal: Annotated[str, Field(min_length=1, max_length=1024)] = Field(description="What the search is after, in words.")
+    goal: Annotated[str, Field(min_length=1, max_length=1024)] = Field(
+        description="What the search is after, in words."
+    )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Every draw derives from it.")
     suspend: bool = Field(False, description="Start nothing new while true.")
     baselines: Baselines = Field(description="Measured first; the first one is the yardstick.")
@@ -231,19 +262,25 @@ class Best(ApiModel):
 class SearchStatus(ApiModel):
     """What has come of a search."""
 
-    observed_generation: Count = Field(0, description="The generation of the spec that this status speaks of.")
+    observed_generation: Count = Field(
+        0, description="The generation of the spec that this status speaks of."
+    )
     phase: SearchPhase = Field("Running", description="Where the search stands.")
     reason: Reason = Field(Reason.RUNNING, description="Why it stands there.")
     message: Paragraph = Field("", description="The same in words, with the next step.")
     started_at: Timestamp | None = Field(None, description="When the first candidate was created.")
     finished_at: Timestamp | None = Field(None, description="When the search ended.")
     reservations: dict[Annotated[str, Field(max_length=100)], Cost] = Field(
-        default_factory=dict, max_length=4000, description="Worst-case cost of each order that is named in a candidate or about to be."
+        default_factory=dict,
+        max_length=4000,
+        description="Worst-case cost of each order that is named in a candidate or about to be.",
     )
     counts: Counts = Field(default_factory=Counts, description="How many candidates stand where.")
     cost: Cost = Field(default_factory=Cost, description="Spent so far; derived from the candidates.")
     best: Best | None = Field(None, description="The candidate in front.")
-    conditions: Annotated[tuple[Condition, ...], Field(max_length=16, json_schema_extra=keyed("type"))] = Field((), description="Conditions, one of each type.")
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16, json_schema_extra=keyed("type"))] = (
+        Field((), description="Conditions, one of each type.")
+    )
 
 
 class ArchitectureSearch(ApiModel):

@@ -53,12 +53,11 @@ def _change(status: CandidateStatus, event: Event, **fields: Any) -> CandidateSt
     return status.model_copy(update={**step, "reason": None, "message": "", **fields})
 
 
-def _end(status: CandidateStatus, event: Event, reason: Reason, message: str, now: Instant) -> CandidateStatus:
+def _end(
+    status: CandidateStatus, event: Event, reason: Reason, message: str, now: Instant
+) -> CandidateStatus:
     """Follow an event to a terminal phase, with the reason."""
     return _change(status, event, reason=reason, message=message[:1024], finished_at=timestamp(now))
-
-
-# ---- beginning --------------------------------------------------------------
 
 
 def _begin(candidate: Candidate, source: Code | None, around: Surroundings) -> CandidateStatus:
@@ -86,9 +85,6 @@ def _stranger(candidate: Candidate, records: Mapping[str, Record]) -> str | None
         if known is None or not 0 <= known.ordinal < ordinal:
             return parent
     return None
-
-
-# ---- settling an order ------------------------------------------------------
 
 
 def _settle(candidate: Candidate, child: Child, around: Surroundings) -> CandidateStatus:
@@ -126,14 +122,21 @@ def _lost(candidate: Candidate, results: Sequence[Result], around: Surroundings)
     if status.lost < lifecycle.MAX_LOST:
         return status
     message = f"{status.lost} attempts were lost, the last one: {results[0].message}"
-    return _fail(candidate.model_copy(update={"status": status}), Reason.INFRASTRUCTURE_FAILED, message, around)
+    return _fail(
+        candidate.model_copy(update={"status": status}), Reason.INFRASTRUCTURE_FAILED, message, around
+    )
 
 
 def _fail(candidate: Candidate, reason: Reason, message: str, around: Surroundings) -> CandidateStatus:
     """End a candidate of which we could not find out; one that was measured stays measured."""
     status = candidate.status
     if status.phase == "Analyzing":
-        return _change(status, "explained", analysis=f"Not explained: {message}"[:1024], finished_at=timestamp(around.now))
+        return _change(
+            status,
+            "explained",
+            analysis=f"Not explained: {message}"[:1024],
+            finished_at=timestamp(around.now),
+        )
     return _end(status, "unknown", reason, message, around.now)
 
 
@@ -189,13 +192,16 @@ def _explained(candidate: Candidate, child: Child, around: Surroundings) -> Cand
         return _agent_failed(candidate, result, around)
     lesson = None
     if found.claim and found.scope:
-        lesson = Lesson(claim=found.claim, scope=found.scope, delta=found.delta, low=found.low, high=found.high)
+        lesson = Lesson(
+            claim=found.claim, scope=found.scope, delta=found.delta, low=found.low, high=found.high
+        )
     return _change(
-        candidate.status, "explained", analysis=found.analysis, lesson=lesson, finished_at=timestamp(around.now)
+        candidate.status,
+        "explained",
+        analysis=found.analysis,
+        lesson=lesson,
+        finished_at=timestamp(around.now),
     )
-
-
-# ---- measuring --------------------------------------------------------------
 
 
 def _measured(candidate: Candidate, child: Child, around: Surroundings) -> CandidateStatus:
@@ -206,7 +212,7 @@ def _measured(candidate: Candidate, child: Child, around: Surroundings) -> Candi
     for result in results:
         if result.reason is not None or result.measurement is None:
             return _unfit(candidate, result, around)
-    measured = _combine(_rung(candidate, around.search).name, results)
+    measured = combine(_rung(candidate, around.search).name, results)
     status = candidate.status.model_copy(update={"rungs": (*candidate.status.rungs, measured)})
     if _climbs(candidate, measured, around):
         return _change(status, "climbs", rung=status.rung + 1)
@@ -232,7 +238,9 @@ def _climbs(candidate: Candidate, measured: RungResult, around: Surroundings) ->
     if measured.score is None or is_yardstick(candidate):
         return True
     level = sum(1 for r in candidate.status.rungs if r.score is not None)
-    others = [r.scores[level] for r in around.records.values() if r.depth > level and r.name != candidate.name]
+    others = [
+        r.scores[level] for r in around.records.values() if r.depth > level and r.name != candidate.name
+    ]
     return ranking.climbs(float(measured.score), others, _rung(candidate, around.search).promote)
 
 
@@ -253,7 +261,7 @@ def _unfit(candidate: Candidate, result: Result, around: Surroundings) -> Candid
     return _change(status, "broken", reason=reason, message=message[:1024])
 
 
-def _combine(rung: str, results: Sequence[Result]) -> RungResult:
+def combine(rung: str, results: Sequence[Result]) -> RungResult:
     """Average a rung's measurements over its seeds; the curve is the first seed's."""
     parts = [r.measurement for r in results if r.measurement is not None]
     first = parts[0]
@@ -266,10 +274,14 @@ def _combine(rung: str, results: Sequence[Result]) -> RungResult:
         seeds=tuple(scores),
         metrics=_means(parts, "metrics"),
         claims=_means(parts, "claims"),
-        groups=tuple(_mean(column) or "0" for column in zip(*[[float(g) for g in m.groups] for m in parts], strict=False)),
+        groups=tuple(
+            _mean(column) or "0"
+            for column in zip(*[[float(g) for g in m.groups] for m in parts], strict=False)
+        ),
         curve=first.curve,
         seconds=round(sum(r.cost.seconds for r in results), 3),
         parameters=first.parameters,
+        data=first.data,
     )
 
 
@@ -279,7 +291,11 @@ def _mean(values: Sequence[float]) -> str | None:
 
 def _means(parts: Sequence[Measurement], field: str) -> dict[str, str]:
     tables = [getattr(part, field) for part in parts]
-    return {key: decimal(sum(float(t[key]) for t in tables) / len(tables)) for key in tables[0] if all(key in t for t in tables)}
+    return {
+        key: decimal(sum(float(t[key]) for t in tables) / len(tables))
+        for key in tables[0]
+        if all(key in t for t in tables)
+    }
 
 
 SETTLE: Mapping[Phase, Callable[[Candidate, Child, Surroundings], CandidateStatus]] = {

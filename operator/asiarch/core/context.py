@@ -27,9 +27,13 @@ def context(order: Order, seen: Observation, text: Text) -> Context:
         "resample": status.resamples,
     }
     if order.kind == "propose":
-        references = tuple(_seen(seen.candidates[n], text) for n in candidate.spec.references if n in seen.candidates)
+        references = tuple(
+            _seen(seen.candidates[n], text) for n in candidate.spec.references if n in seen.candidates
+        )
         return Context(**common, references=references, lessons=lessons(seen))
-    proposal = Proposal(name=status.name, motivation=status.motivation, recipe=status.recipe, uses=status.uses)
+    proposal = Proposal(
+        name=status.name, motivation=status.motivation, recipe=status.recipe, uses=status.uses
+    )
     if order.kind == "build":
         return Context(**common, proposal=proposal)
     me = _experiment(candidate, text)
@@ -37,7 +41,10 @@ def context(order: Order, seen: Observation, text: Text) -> Context:
         return Context(**common, proposal=proposal, me=me, failure=_failure(candidate, seen))
     grandparent = None if parent is None else _first_parent(parent, seen)
     return Context(
-        **common, me=me, grandparent=_experiment(grandparent, text), siblings=_siblings(candidate, parent, seen, text)
+        **common,
+        me=me,
+        grandparent=_experiment(grandparent, text),
+        siblings=_siblings(candidate, parent, seen, text),
     )
 
 
@@ -56,7 +63,7 @@ def lessons(seen: Observation) -> tuple[LessonRecord, ...]:
 
 
 def tally(seen: Observation) -> tuple[dict[str, int], dict[str, int]]:
-    """Count, for each teaching candidate, the finished proposals that used its lesson and those that beat their parent."""
+    """Count, for each teaching candidate, the ended candidates that used its lesson and those that beat their parent."""
     uses: dict[str, int] = {}
     wins: dict[str, int] = {}
     for child in seen.records.values():
@@ -102,7 +109,9 @@ def _failure(candidate: Candidate, seen: Observation) -> Failure | None:
     if status.reason is None:
         return None
     return Failure(
-        reason=status.reason, message=status.message, rung=seen.search.spec.evaluation.ladder[status.rung].name
+        reason=status.reason,
+        message=status.message,
+        rung=seen.search.spec.evaluation.ladder[status.rung].name,
     )
 
 

@@ -93,7 +93,9 @@ class Observation:
     def live(self) -> tuple[Candidate, ...]:
         """Candidates that are not in a terminal phase, in ordinal order."""
         names = (r for r in self.records.values() if not r.terminal)
-        return tuple(self.candidates[r.name] for r in sorted(names, key=lambda r: (r.ordinal < 0, r.ordinal, r.name)))
+        return tuple(
+            self.candidates[r.name] for r in sorted(names, key=lambda r: (r.ordinal < 0, r.ordinal, r.name))
+        )
 
 
 def observe(

@@ -24,7 +24,11 @@ class Grants:
 
 
 def grant(
-    search: ArchitectureSearch, live: Iterable[Candidate], spent: Cost, reserved: Mapping[str, Cost], now: Instant
+    search: ArchitectureSearch,
+    live: Iterable[Candidate],
+    spent: Cost,
+    reserved: Mapping[str, Cost],
+    now: Instant,
 ) -> Grants:
     """Name the next order of each waiting candidate, oldest first, within the slots and the budget."""
     waiting, free = _queue(search, tuple(live))

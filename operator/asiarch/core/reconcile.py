@@ -4,9 +4,18 @@ from asiarch.api.base import Instant, instant, timestamp
 from asiarch.api.candidate import Candidate, RungResult
 from asiarch.api.order import Result
 from asiarch.api.reason import Reason
-from asiarch.api.search import Cost
+from asiarch.api.search import Cost, SearchStatus
 from asiarch.core import budget, lifecycle, orders, search
-from asiarch.core.actions import Action, CandidateWrite, CreateCandidate, Plan, SearchWrite, StartOrder, StopOrder, Write
+from asiarch.core.actions import (
+    Action,
+    CandidateWrite,
+    CreateCandidate,
+    Plan,
+    SearchWrite,
+    StartOrder,
+    StopOrder,
+    Write,
+)
 from asiarch.core.candidate import Surroundings, reconcile_candidate
 from asiarch.core.observation import TERMINAL, Child, Observation, Record, record
 
@@ -33,9 +42,9 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
         busy=bool(creations) or _under_way(final, starts=judged.starts and granted.short is None),
         short=granted.short,
     )
-    writes = _writes(seen, final, records, judged, progress, now)
+    status = search.status(seen.search, records, judged, progress, now)
     actions = (*creations, *_starts(seen, final), *_stops(seen, final, now))
-    return Plan(writes, actions, _wake_after(seen, final, now))
+    return Plan(_writes(seen, status, final), actions, _wake_after(seen, final, now))
 
 
 def _move(seen: Observation, now: Instant) -> tuple[list[Candidate], dict[str, Record]]:
@@ -63,7 +72,9 @@ def _numbered(seen: Observation) -> list[Candidate]:
     numbered = [c for c in seen.live if c.status.ordinal is not None]
     fresh = [c for c in seen.live if c.status.ordinal is None]
     baselines = [c for c in fresh if c.spec.origin == "Baseline"]
-    others = sorted((c for c in fresh if c.spec.origin != "Baseline"), key=lambda c: (c.spec.origin != "Proposed", c.name))
+    others = sorted(
+        (c for c in fresh if c.spec.origin != "Baseline"), key=lambda c: (c.spec.origin != "Proposed", c.name)
+    )
     taken = sum(1 for r in seen.records.values() if r.ordinal >= 0)
     queue = baselines + others if taken + len(baselines) >= expected else baselines
     for ordinal, candidate in enumerate(queue, start=taken):
@@ -93,7 +104,9 @@ def _child(seen: Observation, candidate: Candidate, today: str) -> Child | None:
     if today <= ref.deadline:
         return None
     message = "The order was named but never started before its deadline."
-    return Child(ref.name, (Result(order=ref.name, attempt=ref.attempt, reason=Reason.LOST, message=message),))
+    return Child(
+        ref.name, (Result(order=ref.name, attempt=ref.attempt, reason=Reason.LOST, message=message),)
+    )
 
 
 def _reservations(seen: Observation) -> dict[str, Cost]:
@@ -117,18 +130,9 @@ def _under_way(final: list[Candidate], *, starts: bool) -> bool:
     return any(c.status.order is not None or starts for c in final if c.status.phase not in TERMINAL)
 
 
-def _writes(
-    seen: Observation,
-    final: list[Candidate],
-    records: dict[str, Record],
-    judged: search.Verdict,
-    progress: search.Progress,
-    now: Instant,
-) -> tuple[Write, ...]:
-    status = search.status(seen.search, records, judged, progress, now)
-    writes: list[Write] = []
-    if status != seen.search.status:
-        writes.append(SearchWrite(seen.search, status))
+def _writes(seen: Observation, status: SearchStatus, final: list[Candidate]) -> tuple[Write, ...]:
+    """What changed: the search with its reservations before the candidates that name the orders."""
+    writes: list[Write] = [] if status == seen.search.status else [SearchWrite(seen.search, status)]
     for candidate in final:
         old = seen.candidates[candidate.name]
         if candidate.status is not old.status:
@@ -139,7 +143,9 @@ def _writes(
 def _starts(seen: Observation, final: list[Candidate]) -> tuple[Action, ...]:
     """Start every order that is named and has no process yet."""
     named = ((c, c.status.order) for c in final if c.status.order is not None)
-    return tuple(StartOrder(orders.order_of(c, ref, seen.search)) for c, ref in named if ref.name not in seen.children)
+    return tuple(
+        StartOrder(orders.order_of(c, ref, seen.search)) for c, ref in named if ref.name not in seen.children
+    )
 
 
 def _stops(seen: Observation, final: list[Candidate], now: Instant) -> tuple[Action, ...]:

@@ -142,9 +142,6 @@ def summarise(observed: Observation) -> Summary:
     )
 
 
-# ---- ranks --------------------------------------------------------------------------------------------------
-
-
 def leaderboard(observed: Observation, top: int | None = None) -> tuple[Row, ...]:
     """Every candidate that was measured to its end, or the first `top` of them, best first."""
     best = ranked(observed.records.values())[:top]
@@ -166,9 +163,6 @@ def _row(rank: int, candidate: Candidate, observed: Observation, comparison: Com
         to_parent=comparison.difference(candidate, parent) if parent else None,
         to_baseline=comparison.to_baseline(candidate),
     )
-
-
-# ---- what else happened -------------------------------------------------------------------------------------
 
 
 def failures(observed: Observation) -> tuple[FailureRow, ...]:

@@ -1,5 +1,6 @@
 """Keeps the population going: who may start, who breeds, how many, and when the search ends."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from asiarch.core.fitness import CEILINGS
 from asiarch.core.observation import Record
 from asiarch.core.selection import POLICIES, Population, population
 
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether a search may start orders and propose candidates, and why not."""
@@ -29,16 +31,22 @@ def verdict(search: ArchitectureSearch, records: Mapping[str, Record], now: Inst
     """Judge whether the search goes on; a drained search finishes its candidates but proposes none."""
     spec = search.spec
     if spec.suspend:
-        return Verdict(Reason.SUSPENDED, "Set spec.suspend to false to go on; nothing is lost.", starts=False, proposes=False)
-    if failed := _failed_yardstick(search, records):
-        message = f"Baseline {spec.baselines[0].name} ended as {failed.phase} ({failed.reason}); it is the yardstick. See {failed.name}."
+        return Verdict(
+            Reason.SUSPENDED,
+            "Set spec.suspend to false to go on; nothing is lost.",
+            starts=False,
+            proposes=False,
+        )
+    if failed := _failed_yardstick(records):
+        name = spec.baselines[0].name
+        message = f"Baseline {name}, the yardstick, ended as {failed.phase} ({failed.reason}). See {failed.name}."
         return Verdict(Reason.BASELINE_FAILED, message, starts=False, proposes=False)
     if over := _out_of_time(search, now):
         return Verdict(Reason.BUDGET_EXHAUSTED, over, starts=False, proposes=False)
     return _drained(search, records)
 
 
-def _failed_yardstick(search: ArchitectureSearch, records: Mapping[str, Record]) -> Record | None:
+def _failed_yardstick(records: Mapping[str, Record]) -> Record | None:
     """The first baseline, if it ended unmeasured: nothing can be judged without it."""
     first = next((r for r in records.values() if r.origin == "Baseline" and r.ordinal == 0), None)
     return first if first is not None and first.terminal and not first.functional else None
@@ -66,7 +74,9 @@ def _drained(search: ArchitectureSearch, records: Mapping[str, Record]) -> Verdi
     spec = search.spec
     started = sum(1 for r in records.values() if r.origin != "Baseline")
     if spec.stop.target_fitness is not None and _reached(records, float(spec.stop.target_fitness)):
-        return Verdict(Reason.TARGET_REACHED, f"A candidate reached fitness {spec.stop.target_fitness}.", proposes=False)
+        return Verdict(
+            Reason.TARGET_REACHED, f"A candidate reached fitness {spec.stop.target_fitness}.", proposes=False
+        )
     if spec.stop.patience is not None and _since_best(records) >= spec.stop.patience:
         message = f"{spec.stop.patience} candidates in a row brought no new best."
         return Verdict(Reason.PATIENCE_EXHAUSTED, message, proposes=False)
@@ -82,16 +92,18 @@ def _reached(records: Mapping[str, Record], target: float) -> bool:
 
 def _since_best(records: Mapping[str, Record]) -> int:
     """Candidates that ended since the best one did."""
-    ended = sorted((r for r in records.values() if r.terminal and r.origin != "Baseline"), key=lambda r: (r.finished_at, r.ordinal))
+    ended = sorted(
+        (r for r in records.values() if r.terminal and r.origin != "Baseline"),
+        key=lambda r: (r.finished_at, r.ordinal),
+    )
     best = next(iter(ranking.ranked(records.values())), None)
     names = [r.name for r in ended]
     return len(names) - (names.index(best.name) + 1 if best is not None and best.name in names else 0)
 
 
-# ---- the population ---------------------------------------------------------
-
-
-def first_candidates(search: ArchitectureSearch, records: Mapping[str, Record]) -> tuple[CreateCandidate, ...]:
+def first_candidates(
+    search: ArchitectureSearch, records: Mapping[str, Record]
+) -> tuple[CreateCandidate, ...]:
     """Create the baselines that aren't there yet."""
     known = {r.name for r in records.values()}
     creations = []
@@ -134,7 +146,9 @@ def _seed(search: ArchitectureSearch, ordinal: int) -> int:
 def _proposal(
     search: ArchitectureSearch, records: Mapping[str, Record], seen: Population, ordinal: int
 ) -> CreateCandidate:
-    choice = POLICIES[search.spec.selection.policy](seen, search.spec.selection, f"{search.spec.seed}/{ordinal}/parents")
+    choice = POLICIES[search.spec.selection.policy](
+        seen, search.spec.selection, f"{search.spec.seed}/{ordinal}/parents"
+    )
     name = candidate_name(search.name, ordinal)
     while name in records:
         name += "x"
@@ -146,9 +160,6 @@ def _proposal(
         seed=_seed(search, ordinal),
     )
     return CreateCandidate(name, spec)
-
-
-# ---- the status -------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +174,19 @@ class Progress:
 
 
 def status(
-    search: ArchitectureSearch, records: Mapping[str, Record], judged: Verdict, progress: Progress, now: Instant
+    search: ArchitectureSearch,
+    records: Mapping[str, Record],
+    judged: Verdict,
+    progress: Progress,
+    now: Instant,
 ) -> SearchStatus:
     """Derive a search's status from its candidates; equal to the old one when nothing changed."""
     old = search.status
     if progress.short is not None:
-        judged = Verdict(Reason.BUDGET_EXHAUSTED, _short_message(search, records, progress.short), starts=False)
-    phase = _phase(judged, progress.busy)
+        judged = Verdict(
+            Reason.BUDGET_EXHAUSTED, _short_message(search, records, progress.short), starts=False
+        )
+    phase = _phase(judged, busy=progress.busy)
     ended = phase in ("Complete", "Failed")
     new = old.model_copy(
         update={
@@ -188,7 +205,7 @@ def status(
     return new.model_copy(update={"conditions": search_conditions(new, now)})
 
 
-def _phase(judged: Verdict, busy: bool) -> SearchPhase:
+def _phase(judged: Verdict, *, busy: bool) -> SearchPhase:
     if judged.reason == Reason.BASELINE_FAILED and not busy:
         return "Failed"
     if judged.reason == Reason.SUSPENDED:
@@ -200,7 +217,11 @@ def _short_message(search: ArchitectureSearch, records: Mapping[str, Record], fi
     cost = budget.spent(records.values())
     used = {"gpuHours": cost.gpu_seconds / 3600, "tokens": cost.tokens, "usd": cost.usd}[field]
     ended = sum(1 for r in records.values() if r.terminal)
-    most = {"gpuHours": search.spec.budget.gpu_hours, "tokens": search.spec.budget.tokens, "usd": search.spec.budget.usd}[field]
+    most = {
+        "gpuHours": search.spec.budget.gpu_hours,
+        "tokens": search.spec.budget.tokens,
+        "usd": search.spec.budget.usd,
+    }[field]
     return (
         f"Spent {used:.4g} of {most} {field}; the next order could overshoot it. {ended} of {len(records)} candidates "
         f"finished. Raise spec.budget.{field} to continue; nothing is lost."
@@ -209,9 +230,9 @@ def _short_message(search: ArchitectureSearch, records: Mapping[str, Record], fi
 
 def _counts(records: Iterable[Record]) -> Counts:
     listed = list(records)
-    phases = [r.phase for r in listed]
+    phases = Counter(r.phase for r in listed)
     baselines = sum(1 for r in listed if r.origin == "Baseline")
-    complete, rejected, failed = (phases.count(p) for p in ("Complete", "Rejected", "Failed"))
+    complete, rejected, failed = phases["Complete"], phases["Rejected"], phases["Failed"]
     return Counts(
         baselines=baselines,
         proposed=len(listed) - baselines,

@@ -1,13 +1,13 @@
-"""Reads a search's directory for people: an observation without a world, and the report beside it."""
+"""Reads a search's directory for people: an observation without a world, the files, the machine in words."""
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from collections.abc import Mapping
 
-from asiarch.core.observation import Observation, observe as observed
-from asiarch.local.store import Store, write_whole
-from asiarch.pages.report import render
+from asiarch.core import observation
+from asiarch.core.observation import Observation
+from asiarch.local.store import Store
 
 VERSIONS = ("asiarch", "torch", "numpy")
 
@@ -18,26 +18,13 @@ def observe(store: Store) -> Observation:
     if search is None:
         message = f"{store.directory} holds no search.yaml"
         raise FileNotFoundError(message)
-    return observed(search, {c.name: c for c in store.candidates()}, {})
+    return observation.observe(search, {c.name: c for c in store.candidates()}, {})
 
 
 def texts(store: Store, seen: Observation) -> Mapping[str, str]:
     """The candidates' files by digest."""
     digests = {c.status.code.digest for c in seen.candidates.values() if c.status.code is not None}
     return {digest: store.code(digest) for digest in sorted(digests)}
-
-
-def write_report(store: Store, seen: Observation) -> Path:
-    """Write report.html and report.md with its pictures; returns the page's path."""
-    made = render(seen, texts(store, seen), machine())
-    for name, picture in made.pictures.items():
-        path = store.directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, picture)
-    write_whole(store.directory / "report.md", made.markdown)
-    page = store.directory / "report.html"
-    write_whole(page, made.html)
-    return page
 
 
 def machine() -> Mapping[str, str]:

@@ -16,6 +16,10 @@ from asiarch.loop import turn
 Clock = Callable[[], Instant]
 
 
+TICK = 0.25
+"""Seconds between two looks of a view while nothing happens."""
+
+
 class View(Protocol):
     """Who watches a search."""
 
@@ -45,16 +49,24 @@ async def _turns(
     world: LocalWorld, store: Store, view: View, clock: Clock, interrupted: asyncio.Event
 ) -> ArchitectureSearch:
     name = store.directory.name
-    stop = asyncio.create_task(interrupted.wait())
     while True:
         now = clock()
         plan = await turn(world, name, now)
         seen = await world.observe(name)
         view.show(seen, now)
         if interrupted.is_set() or (plan.idle and seen.search.status.phase != "Running"):
-            stop.cancel()
             return seen.search
         if plan.idle:
-            waiting = asyncio.create_task(world.wait(plan.wake_after))
-            await asyncio.wait({waiting, stop}, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
+            await _watch(world, view, clock, interrupted, plan.wake_after)
+
+
+async def _watch(
+    world: LocalWorld, view: View, clock: Clock, interrupted: asyncio.Event, seconds: float | None
+) -> None:
+    """Wait until something happens or so many seconds have passed, showing meanwhile how time goes by."""
+    end = None if seconds is None else clock() + seconds
+    while not interrupted.is_set() and (end is None or clock() < end):
+        if await world.wait(TICK):
+            return
+        seen = await world.observe(world.name)
+        view.show(seen, clock())

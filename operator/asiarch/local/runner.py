@@ -38,7 +38,7 @@ class Runner:
 
     def __init__(self, modules: Modules) -> None:
         """Choose who does orders; nothing starts before `start`."""
-        self._programs = modules
+        self._modules = modules
         self._exits: dict[str, asyncio.Future[Exit]] = {}
         trusted = tuple(dict.fromkeys((modules.agent, modules.referee)))
         self._trusted = Nursery(trusted, self._ended, path=modules.path)
@@ -63,7 +63,7 @@ class Runner:
         """Do an agent's order in `place`, where its context stands."""
         env = {"ASIARCH_ORDER": order.model_dump_json(by_alias=True, exclude_defaults=True)}
         env |= {"ASIARCH_CONTEXT": str(place / "context.json"), "ASIARCH_RESULT": str(place / "result.json")}
-        job = self._job(order, order.name, self._programs.agent, env, place)
+        job = self._job(order, order.name, self._modules.agent, env, place)
         ended = await self._run(self._trusted, job)
         return _result(order, place / "result.json", ended, 0.0)
 
@@ -80,13 +80,13 @@ class Runner:
         # The jail's user must reach the socket; nobody else can list the directory above it.
         sockets.chmod(0o755)
         referee = self._job(
-            order, f"{key}-referee", self._programs.referee, {**env, "ASIARCH_RESULT": str(result)}, place
+            order, f"{key}-referee", self._modules.referee, {**env, "ASIARCH_RESULT": str(result)}, place
         )
         begun = time.monotonic()
         player: asyncio.Task[Exit] | None = None
         try:
-            if self._hostile is not None and self._programs.player is not None:
-                job = _player(order, f"{key}-player", self._programs.player, env, place, sockets)
+            if self._hostile is not None and self._modules.player is not None:
+                job = _player(self._job(order, f"{key}-player", self._modules.player, env, place), sockets)
                 player = asyncio.create_task(self._run(self._hostile, job))
             ended = await self._run(self._trusted, referee)
             isolation = await self._dismiss(player, f"{key}-player")

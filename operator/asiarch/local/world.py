@@ -56,14 +56,19 @@ class LocalWorld:
             self._recover(candidate)
             self._keep_source(candidate)
 
-    async def wait(self, seconds: float | None) -> None:
-        """Sleep until an order ends, or so many seconds."""
+    @property
+    def name(self) -> str:
+        """The search's name."""
+        return self._search.name
+
+    async def wait(self, seconds: float) -> bool:
+        """Sleep until an order ends, or so many seconds; whether one ended."""
         try:
             await asyncio.wait_for(self._changed.wait(), seconds)
         except TimeoutError:
-            return
-        finally:
-            self._changed.clear()
+            return False
+        self._changed.clear()
+        return True
 
     async def close(self) -> None:
         """Stop every order under way; the next run tries it again."""

@@ -1,0 +1,1 @@
+"""Candidates' files for tests: whole ones that train, and many small ones, honest and not."""

@@ -1,0 +1,113 @@
+"""Real text as bytes: read from disk, split by content, digested.
+
+The split depends on the files' digests alone, so it is the same wherever the same text lies; a single file is split
+by blocks. Shapes: N windows, T time.
+"""
+
+import sysconfig
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asiarch.api.reason import Reason
+from asiarch.api.search import Dataset
+from asiarch_trainer.referee.generators import Examples
+from asiarch_trainer.referee.verdict import Verdict
+
+STDLIB = "stdlib"
+MAX_BYTES = 64 << 20
+_BLOCK = 4096
+_HELD_OUT_OF_256 = 26
+_SKIPPED = frozenset({"site-packages", "dist-packages", "__pycache__", "test", "tests", "idlelib", "lib2to3"})
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Text to learn from, text that is held out, and the digest of both."""
+
+    train: Bytes
+    held_out: Bytes
+    digest: str
+
+
+def read(dataset: Dataset) -> Corpus:
+    """Read a file, a directory or `stdlib`; raises `DatasetInvalid` where there is nothing to learn from."""
+    return split(list(_parts(dataset)), dataset.path)
+
+
+def split(parts: Sequence[bytes], name: str) -> Corpus:
+    """Hold out about a tenth of the parts, chosen by their digests."""
+    by_digest = sorted({sha256(part).digest(): part for part in parts}.items())
+    held_out = b"".join(part for key, part in by_digest if key[0] < _HELD_OUT_OF_256)
+    train = b"".join(part for key, part in by_digest if key[0] >= _HELD_OUT_OF_256)
+    digest = sha256(b"".join(key for key, _ in by_digest)).hexdigest()
+    if not held_out or not train:
+        raise Verdict(
+            Reason.DATASET_INVALID,
+            f"Dataset {name} has {len(by_digest)} distinct parts with {len(held_out)} bytes to hold out and"
+            f" {len(train)} to learn from; wanted some of both. Name a larger file or a directory of more files.",
+        )
+    return Corpus(np.frombuffer(train, np.uint8), np.frombuffer(held_out, np.uint8), digest)
+
+
+def windows(text: Bytes, rng: np.random.Generator, count: int, length: int) -> Examples:
+    """Draw windows anywhere in the text; each byte's target is the next one."""
+    starts_N = rng.integers(0, len(text) - length, count)
+    whole_NT = text[starts_N[:, None] + np.arange(length + 1)].astype(np.int32)
+    return whole_NT[:, :-1].copy(), whole_NT[:, 1:].copy()
+
+
+def require(corpus: Corpus, length: int, name: str) -> None:
+    """Refuse a corpus whose parts are shorter than a window."""
+    shortest = min(len(corpus.train), len(corpus.held_out))
+    if shortest <= length + 1:
+        raise Verdict(
+            Reason.DATASET_INVALID,
+            f"Dataset {name} has only {shortest} bytes in its smaller part; wanted more than a sequence of {length}.",
+        )
+
+
+def _parts(dataset: Dataset) -> Iterator[bytes]:
+    path, suffix = Path(dataset.path), dataset.suffix
+    if dataset.path == STDLIB:
+        path, suffix = Path(sysconfig.get_path("stdlib")), ".py"
+    try:
+        if path.is_file():
+            yield from _blocks(path)
+        else:
+            yield from _files(path, suffix)
+    except OSError as error:
+        raise Verdict(
+            Reason.DATASET_INVALID, f"Dataset {dataset.path} can't be read: {error.strerror}."
+        ) from error
+    if not path.exists():
+        raise Verdict(
+            Reason.DATASET_INVALID,
+            f"Dataset {dataset.path} does not exist; name a file, a directory or stdlib.",
+        )
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        for _ in range(MAX_BYTES // _BLOCK):
+            if not (block := file.read(_BLOCK)):
+                return
+            yield block
+
+
+def _files(root: Path, suffix: str) -> Iterator[bytes]:
+    total = 0
+    for path in sorted(root.rglob(f"*{suffix}")):
+        if _SKIPPED & set(path.relative_to(root).parts) or not path.is_file():
+            continue
+        content = path.read_bytes()
+        total += len(content)
+        if total > MAX_BYTES:
+            return
+        yield content

@@ -1,0 +1,184 @@
+"""Scoring a trained model on held-out sequences, so that looking ahead, remembering and learning in the test show.
+
+The order is the point: secret positions are asked for with nothing but their past shown; then the probes of the
+gates run on the trained weights; only then is a whole sequence shown. What was said of the secret positions must be
+said again, and they must not be answered worse than those that were never asked for (a cheat that recognises what it
+was asked before can repeat itself, but it can't have answered better than it knew). Last, other orders and single
+sequences must agree.
+
+Shapes: N sequences, T time, V vocabulary, R rows, P secret pairs.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from asiarch.api.reason import Reason
+from asiarch_trainer.referee import probes
+from asiarch_trainer.referee.generators import Examples
+from asiarch_trainer.referee.match import Match
+from asiarch_trainer.referee.player import Floats, Integers
+from asiarch_trainer.referee.score import Doubles, Scored, scored
+from asiarch_trainer.referee.verdict import Verdict
+
+_SECRET_POSITIONS = 16
+_SECRET_ROWS = 16
+_LOGIT_LIMIT = 1e-3
+"""Largest change of a logit of trained weights, relative to the logits' size."""
+
+_NLL_LIMIT = 1e-2
+_SIGMAS = 6.0
+_MARGIN = 0.1
+_SECOND_LOOK = 64
+_SINGLES = 4
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Sequences that nobody was trained on, and what they are called."""
+
+    name: str
+    vocabulary: int
+    tokens_NT: Integers
+    targets_NT: Integers
+
+
+@dataclass(frozen=True)
+class _Secret:
+    """Rows of which one position was asked for with only its past shown, and the logits given."""
+
+    position: int
+    rows: Integers
+    logits_RV: Floats
+
+
+def examine(match: Match, test: HeldOut, sample: Examples) -> Scored:
+    """Score the model that stands on the held-out sequences; `sample` holds other sequences alike, for the probes."""
+    rng = match.streams.hidden(f"{test.name}/secret")
+    secrets = _ask_secrets(match, test, rng)
+    _probe(match, test, sample, rng)
+    whole_NTV = _logits(match, test.tokens_NT)
+    if not np.isfinite(whole_NTV).all():
+        raise Verdict(Reason.NON_FINITE, f"The trained model's logits on {test.name} are not all finite.")
+    found = scored(whole_NTV, test.targets_NT)
+    _compare_secrets(test, secrets, whole_NTV, found.nll_NT)
+    _look_again(match, test, whole_NTV, rng)
+    return found
+
+
+def _ask_secrets(match: Match, test: HeldOut, rng: np.random.Generator) -> list[_Secret]:
+    """Choose positions as often as they are scored, rows among those that are scored there; shorter prefixes first."""
+    counts_T = (test.targets_NT >= 0).sum(axis=0)
+    choices = min(_SECRET_POSITIONS, int((counts_T > 0).sum()))
+    positions = np.sort(rng.choice(len(counts_T), choices, replace=False, p=counts_T / counts_T.sum()))
+    secrets = []
+    for position in positions:
+        scored_rows = np.flatnonzero(test.targets_NT[:, position] >= 0)
+        rows = rng.permutation(scored_rows)[:_SECRET_ROWS].astype(np.int32)
+        logits_RTV = match.player.logits(test.tokens_NT[rows, : position + 1])
+        secrets.append(_Secret(int(position), rows, logits_RTV[:, -1]))
+    return secrets
+
+
+def _probe(match: Match, test: HeldOut, sample: Examples, rng: np.random.Generator) -> None:
+    """Run the probes of the gates on the trained weights, with sequences of the task's own kind."""
+    tokens_NT = sample[0]
+    length = tokens_NT.shape[1]
+    edges = tuple(sorted({edge for edge in probes.EDGES if edge < length} | {length // 2, length - 1}))
+
+    def draw(rows: int, _length: int) -> Integers:
+        return tokens_NT[rng.integers(0, len(tokens_NT), rows)]
+
+    label = f"after training on {test.name}"
+    for train in (False, True):
+        plain = probes.labelled(probes.model(match.player, rng, test.vocabulary, train=train), label)
+        subject = replace(plain, draw=draw, limit=_LOGIT_LIMIT)
+        probes.batch_independent(subject, length)
+        probes.causal(subject, length, edges)
+    for layer in range(match.rung.model.layers):
+        mixer = probes.mixer(match.player, rng, match.rung.model.width, layer=layer)
+        probes.causal(probes.labelled(mixer, label), length, edges)
+
+
+def _logits(match: Match, tokens_NT: Integers) -> Floats:
+    size = max(match.rung.batch, 1)
+    return np.concatenate(
+        [match.player.logits(tokens_NT[i : i + size]) for i in range(0, len(tokens_NT), size)]
+    )
+
+
+def _compare_secrets(test: HeldOut, secrets: list[_Secret], whole_NTV: Floats, nll_NT: Doubles) -> None:
+    asked, others = [], []
+    for secret in secrets:
+        targets_R1 = test.targets_NT[secret.rows, secret.position, None]
+        before_R = scored(secret.logits_RV[:, None], targets_R1).nll_NT[:, 0]
+        _agree(
+            test,
+            secret,
+            whole_NTV[secret.rows, secret.position],
+            before_R,
+            nll_NT[secret.rows, secret.position],
+        )
+        asked.append(before_R)
+        rest = np.delete(nll_NT[:, secret.position], secret.rows)
+        others.append(rest[np.isfinite(rest)])
+    _no_worse(test, asked, others)
+
+
+def _agree(test: HeldOut, secret: _Secret, later_RV: Floats, before_R: Doubles, after_R: Doubles) -> None:
+    change, row, _ = probes.largest_change(secret.logits_RV, later_RV)
+    loss = float(np.abs(before_R - after_R).max())
+    if change <= _LOGIT_LIMIT and loss <= _NLL_LIMIT:
+        return
+    raise Verdict(
+        Reason.CAUSALITY_VIOLATION,
+        f"After training on {test.name}, the answer at position {secret.position} of held-out sequence"
+        f" {secret.rows[row]} changed once what lies after it was shown: logits by {change:.1e} (limit"
+        f" {_LOGIT_LIMIT:.0e}), loss by {loss:.1e} nats (limit {_NLL_LIMIT:.0e}).",
+    )
+
+
+def _no_worse(test: HeldOut, asked: list[Doubles], others: list[Doubles]) -> None:
+    """Compare the loss where only the past was shown with the loss at the same positions of all other sequences."""
+    gaps = [
+        float(before.mean() - rest.mean())
+        for before, rest in zip(asked, others, strict=True)
+        if len(rest) > 1
+    ]
+    variances = [
+        before.var() / len(before) + rest.var() / len(rest)
+        for before, rest in zip(asked, others, strict=True)
+        if len(rest) > 1
+    ]
+    if not gaps:
+        return
+    gap, error = float(np.mean(gaps)), float(np.sqrt(np.sum(variances)) / len(variances))
+    if gap > _SIGMAS * error + _MARGIN:
+        raise Verdict(
+            Reason.CAUSALITY_VIOLATION,
+            f"After training on {test.name}, held-out positions of which only the past was shown are answered worse by"
+            f" {gap:.2f} nats than the same positions of sequences that were shown whole (limit"
+            f" {_SIGMAS * error + _MARGIN:.2f}).",
+        )
+
+
+def _look_again(match: Match, test: HeldOut, whole_NTV: Floats, rng: np.random.Generator) -> None:
+    """Ask for some sequences in another order, in other company and alone."""
+    rows = rng.permutation(len(test.tokens_NT))[:_SECOND_LOOK]
+    change, row, position = probes.largest_change(whole_NTV[rows], _logits(match, test.tokens_NT[rows]))
+    if not change <= _LOGIT_LIMIT:
+        raise Verdict(
+            Reason.NOT_REPEATABLE,
+            f"After training on {test.name}, the logits at position {position} of held-out sequence {rows[row]}"
+            f" changed by {change:.1e} in a second pass in another order (limit {_LOGIT_LIMIT:.0e}).",
+        )
+    for single in rows[:_SINGLES]:
+        change, _, position = probes.largest_change(
+            whole_NTV[single : single + 1], match.player.logits(test.tokens_NT[single : single + 1])
+        )
+        if not change <= _LOGIT_LIMIT:
+            raise Verdict(
+                Reason.BATCH_LEAK,
+                f"After training on {test.name}, the logits at position {position} of held-out sequence {single}"
+                f" changed by {change:.1e} when it was given alone (limit {_LOGIT_LIMIT:.0e}).",
+            )
