@@ -1,6 +1,7 @@
 """The command line: run a search, look at it, explain it, repeat it."""
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Collection
@@ -23,7 +24,9 @@ app = typer.Typer(
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 Runs = Annotated[Path, typer.Option("--dir", help="Where searches keep their directories.")]
-Search = Annotated[str, typer.Option("--search", help="Name of a search in --dir; needless when there is only one.")]
+Search = Annotated[
+    str, typer.Option("--search", help="Name of a search in --dir; needless when there is only one.")
+]
 RUNS = Path("runs")
 
 
@@ -40,7 +43,9 @@ def main() -> None:
 def run(
     manifest: Annotated[Path, typer.Argument(help="An ArchitectureSearch.")],
     directory: Runs = RUNS,
-    candidate: Annotated[list[Path], typer.Option(help="A Candidate of your own that joins the search.")] = [],  # noqa: B006
+    candidate: Annotated[
+        list[Path], typer.Option(help="A Candidate of your own that joins the search.")
+    ] = [],  # noqa: B006
 ) -> None:
     """Run a search here, or go on with one that was interrupted."""
     from asiarch.local import intake
@@ -73,7 +78,9 @@ def _conclude(store: Store, name: str, directory: Path) -> None:
     console = Console()
     console.print(tables.status(seen, time.time()))
     page = _write_report(store, seen)
-    console.print(f"\nReport: {page}\nLook closer: asiarch show {name}-0000 --dir {directory}", soft_wrap=True)
+    console.print(
+        f"\nReport: {page}\nLook closer: asiarch show {name}-0000 --dir {directory}", soft_wrap=True
+    )
 
 
 @app.command()
@@ -96,7 +103,9 @@ def lineage(search: Search = "", directory: Runs = RUNS) -> None:
 
 @app.command()
 def show(
-    candidate: Annotated[str, typer.Argument(help="Name of a candidate.")], search: Search = "", directory: Runs = RUNS
+    candidate: Annotated[str, typer.Argument(help="Name of a candidate.")],
+    search: Search = "",
+    directory: Runs = RUNS,
 ) -> None:
     """Show a candidate: idea, measurements, analysis, difference to its parent, code."""
     from asiarch.local import look
@@ -126,7 +135,7 @@ def _write_report(store: Store, seen: Observation) -> Path:
     pages = {"report.html": made.html, "report.md": made.markdown, **made.pictures}
     for name, page in pages.items():
         write_whole(store.directory / name, page)
-    return store.directory / "report.html"
+    return Path(os.path.relpath(store.directory / "report.html"))
 
 
 @app.command()
@@ -188,3 +197,7 @@ def _known(candidate: str, known: Collection[str]) -> None:
     if candidate not in known:
         step = suggestion(candidate, known) or "asiarch lineage lists them"
         raise ManifestError([Fault("CANDIDATE", candidate, "a candidate of this search", step)])
+
+
+if __name__ == "__main__":
+    main()

@@ -286,6 +286,7 @@ BAD_CANDIDATES: tuple[tuple[str, Any, str], ...] = (
         {"searchName": "q", "origin": "User", "idea": "x", "source": {"file": "m.py"}},
         'spec.idea: found "x", wanted no idea beside a source: the file is finished.',
     ),
+    ("spec/origin", "User", 'spec.origin: found "User", wanted an idea, or a source: a finished file.'),
     ("spec/searchName", "q" * 41, "spec.searchName: found 41 characters, wanted at most 40 characters."),
     ("spec/searchName", GONE, f"spec.searchName: found nothing, wanted {NAMES}."),
     ("metadata/name", "Q", f'metadata.name: found "Q", wanted {NAMES}.'),
@@ -293,6 +294,7 @@ BAD_CANDIDATES: tuple[tuple[str, Any, str], ...] = (
 
 SEARCH_CHANGES: tuple[tuple[str, Any, str | None], ...] = (
     ("spec/seed", 5, f"spec.seed: found 5 where 0 was, {KEPT}"),
+    ("spec/evaluation/parameters", 3, f"spec.evaluation.parameters: found 3 where 1.5 was, {KEPT}"),
     (
         "spec/baselines/1/source/file",
         "b.py",

@@ -119,6 +119,8 @@ def _mended_candidate(document: Any) -> Any:
         spec["baseline"] = "delta-net"
     if "source" in spec:
         spec.pop("idea", None)
+    elif spec["origin"] == "User":
+        spec["idea"] = "Gate the values."
     return document
 
 

@@ -65,7 +65,9 @@ class Ring:
     folder: Path
     held: int = 0
 
-    def hold(self, source: str, rung: Rung | None = None, opponent: Opponent | None = None, **order: Any) -> Result:
+    def hold(
+        self, source: str, rung: Rung | None = None, opponent: Opponent | None = None, **order: Any
+    ) -> Result:
         """Let a candidate's source, or an impostor, be refereed, and read the result."""
         self.held += 1
         folder = self.folder / str(self.held)
@@ -85,7 +87,7 @@ class Ring:
 
     def _end(self, player: int) -> None:
         """Do what the local world does: a player that won't leave is killed."""
-        timer = threading.Timer(5.0, os.kill, (player, signal.SIGKILL))
+        timer = threading.Timer(0.5, os.kill, (player, signal.SIGKILL))
         timer.start()
         self.players.join()
         timer.cancel()
@@ -104,7 +106,9 @@ def written(folder: Path, source: str, order: Order) -> dict[str, str]:
 
 def an_order(source: str, rung: Rung | None = None, **more: Any) -> Order:
     given = {"seed": 7, "seconds": 60, "code": sha256(source.encode()).hexdigest()} | more
-    return Order(name="s-0001-train-x-a1", kind="train", search="s", candidate="s-0001", rung=rung or GATES, **given)
+    return Order(
+        name="s-0001-train-x-a1", kind="train", search="s", candidate="s-0001", rung=rung or GATES, **given
+    )
 
 
 GATES = Rung(name="gates", task="Gates")

@@ -17,8 +17,8 @@ def told(program: str) -> str:
 
 
 def test_importing_the_player_loads_torch_and_starts_no_thread() -> None:
-    program = "import asiarch_trainer.player, os, sys; print('torch' in sys.modules, len(os.listdir('/proc/self/task')))"
-    assert told(program) == "True 1"
+    counting = "print('torch' in sys.modules, len(os.listdir('/proc/self/task')))"
+    assert told(f"import asiarch_trainer.player, os, sys; {counting}") == "True 1"
 
 
 def test_importing_the_referee_loads_no_torch() -> None:
@@ -26,7 +26,7 @@ def test_importing_the_referee_loads_no_torch() -> None:
 
 
 class Doubling(torch.nn.Module):
-    def __init__(self, width: int, heads: int, layer: int, layers: int) -> None:
+    def __init__(self, layer: int, **_size: int) -> None:
         super().__init__()
         self.draws = torch.nn.Parameter(torch.randn(layer * 100 + 7))
 
@@ -35,26 +35,28 @@ class Doubling(torch.nn.Module):
 
 
 class Greedy(Doubling):
-    def __init__(self, width: int, heads: int, layer: int, layers: int) -> None:
-        super().__init__(width, heads, layer, layers)
+    def __init__(self, layer: int, **size: int) -> None:
+        super().__init__(layer, **size)
         self.more = torch.nn.Parameter(torch.randn(1000))
 
 
 def test_our_own_initial_weights_do_not_depend_on_the_candidate() -> None:
     shape = Shape(vocabulary=16, width=8, heads=2, layers=2)
     one, other = (
-        {n: p for n, p in Host(shape, mixer, seed=5).named_parameters() if "mixer." not in n} for mixer in (Doubling, Greedy)
+        {n: p for n, p in Host(shape, mixer, seed=5).named_parameters() if "mixer." not in n}
+        for mixer in (Doubling, Greedy)
     )
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_the_rate_warms_up_and_decays() -> None:
+def test_the_rate_warms_up_stays_and_decays_at_the_end() -> None:
     rates = [share(step, 100) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
-    assert max(rates) == rates[10] == 1.0
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert rates[-1] < 0.06
+    assert rates[:10] == sorted(rates[:10])
+    assert set(rates[10:85]) == {1.0}
+    assert rates[85:] == sorted(rates[85:], reverse=True)
+    assert rates[-1] == pytest.approx(0.1)
 
 
 def test_a_step_learns_only_from_what_counts() -> None:

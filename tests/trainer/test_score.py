@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import log_softmax as reference_log_softmax
 
-from asiarch_trainer.referee.record import Record, thinned
+from asiarch_trainer.referee.record import MAX_POINTS, Record, thinned
 from asiarch_trainer.referee.score import group_scores, log_softmax, normalised, repeated, scored
 
 RNG = np.random.default_rng(0)
@@ -20,7 +20,9 @@ def test_loss_agrees_with_torch_on_what_counts() -> None:
     logits_NTV = RNG.standard_normal((5, 7, 11)).astype(np.float32) * 4
     targets_NT = RNG.integers(-1, 11, (5, 7)).astype(np.int32)
     wanted = torch.nn.functional.cross_entropy(
-        torch.from_numpy(logits_NTV).double().flatten(0, 1), torch.from_numpy(targets_NT).long().flatten(), ignore_index=-1
+        torch.from_numpy(logits_NTV).double().flatten(0, 1),
+        torch.from_numpy(targets_NT).long().flatten(),
+        ignore_index=-1,
     )
     assert scored(logits_NTV, targets_NT).nll == pytest.approx(float(wanted), rel=1e-12)
 
@@ -61,10 +63,10 @@ def test_repeats_agree_with_a_plain_count() -> None:
                 seen.add(gram)
 
 
-@pytest.mark.parametrize("steps", [0, 1, 23, 24, 25, 150, 10_000])
-def test_a_curve_is_thinned_to_at_most_24_points_and_keeps_its_end(steps: int) -> None:
+@pytest.mark.parametrize("steps", [0, 1, MAX_POINTS - 1, MAX_POINTS, MAX_POINTS + 1, 150, 10_000])
+def test_a_curve_is_thinned_to_a_few_points_and_keeps_its_end(steps: int) -> None:
     points = thinned([[float(i) for i in range(steps)]])
-    assert len(points) == min(24, steps)
+    assert len(points) == min(MAX_POINTS, steps)
     assert not steps or points[-1][0] == steps
 
 

@@ -43,14 +43,16 @@ def believe(tag: str, around: Sequence[str], records: Sequence[LessonRecord], ke
         likeness = similarity(tag, around, record)
         if not likeness:
             continue
-        trust = 2 * beta(1 + record.wins, 1 + max(record.uses - record.wins, 0), f"{key}/{tag}/{record.candidate}")
+        trust = 2 * beta(
+            1 + record.wins, 1 + max(record.uses - record.wins, 0), f"{key}/{tag}/{record.candidate}"
+        )
         weight = likeness * min(trust, 1.0) / _variance(record)
         precision, total = precision + weight, total + weight * float(record.lesson.delta)
         heard.append((weight, record))
     effect = total / precision
     drawn = effect + NormalDist().inv_cdf(_inside(uniform(f"{key}/{tag}/effect"))) / sqrt(precision)
     heard.sort(key=lambda pair: (-pair[0], pair[1].candidate))
-    strength = max(-_LIMIT, min(_LIMIT, drawn / SHARPNESS)) if heard else 0.0
+    strength = max(-_LIMIT, min(_LIMIT, drawn / SHARPNESS))
     return Belief(exp(strength), effect, tuple(record for _, record in heard))
 
 

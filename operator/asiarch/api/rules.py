@@ -36,6 +36,7 @@ _SEARCH: tuple[tuple[str, str, str, str], ...] = (
     ("spec.selection", "!has(self.parents) || !has(self.pool) || self.parents <= self.pool",
      "at most as many as `pool`", "parents"),
     ("spec.evaluation.contract", "self == oldSelf", _KEPT, ""),
+    ("spec.evaluation.parameters", "self == oldSelf", _KEPT, ""),
     ("spec.evaluation.ladder", _SAME_LIST, _KEPT, ""),
     ("spec.evaluation.ladder", "self.all(rung, rung.task != 'Gates' || rung.name == self[0].name)",
      "Gates on the first rung only", ""),
@@ -66,6 +67,8 @@ _CANDIDATE: tuple[tuple[str, str, str, str], ...] = (
     ("spec", "self.origin != 'Baseline' || has(self.baseline)", "a baseline for the origin Baseline", "baseline"),
     ("spec", f"!has(self.baseline) || has(self.source) || self.baseline in [{_SHIPPED}]",
      f"a mixer that asiarch ships ({', '.join(SHIPPED_BASELINES)}) or a source", "baseline"),
+    ("spec", "self.origin != 'User' || has(self.idea) || has(self.source)",
+     "an idea, or a source: a finished file", "origin"),
     ("spec", "!(has(self.idea) && has(self.source))", "no idea beside a source: the file is finished", "idea"),
 )  # fmt: skip
 

@@ -39,7 +39,9 @@ def verdict(search: ArchitectureSearch, records: Mapping[str, Record], now: Inst
         )
     if failed := _failed_yardstick(records):
         name = spec.baselines[0].name
-        message = f"Baseline {name}, the yardstick, ended as {failed.phase} ({failed.reason}). See {failed.name}."
+        message = (
+            f"Baseline {name}, the yardstick, ended as {failed.phase} ({failed.reason}). See {failed.name}."
+        )
         return Verdict(Reason.BASELINE_FAILED, message, starts=False, proposes=False)
     if over := _out_of_time(search, now):
         return Verdict(Reason.BUDGET_EXHAUSTED, over, starts=False, proposes=False)

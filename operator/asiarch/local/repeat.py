@@ -59,7 +59,9 @@ def _standing_on(candidate: Candidate, rung: int) -> Candidate:
 async def _measure(store: Store, seen: Observation, candidate: Candidate, runner: Runner) -> RungResult | str:
     """Measure one rung; the reason in words when it failed."""
     rung = seen.search.spec.evaluation.ladder[candidate.status.rung]
-    ref = OrderRef(name=f"{candidate.name}-rerun-{rung.name}", kind="train", rung=rung.name, deadline=timestamp(0))
+    ref = OrderRef(
+        name=f"{candidate.name}-rerun-{rung.name}", kind="train", rung=rung.name, deadline=timestamp(0)
+    )
     order = order_of(candidate, ref, seen.search)
     code = store.code_path(order.code or "")
     results = []

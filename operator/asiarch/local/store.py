@@ -5,18 +5,15 @@ A reader at any moment, and a start after `kill -9`, see every file either as it
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel
 
 from asiarch.api.candidate import Candidate, CandidateStatus
+from asiarch.api.document import parse, write
 from asiarch.api.search import ArchitectureSearch, SearchStatus
-
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class AlreadyRunningError(Exception):
@@ -40,16 +37,12 @@ def dump(model: BaseModel) -> dict[str, Any]:
     return model.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
-def _yaml(data: Mapping[str, Any]) -> str:
-    return str(yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110))
-
-
 class Store:
     """One search's directory, held by one process at a time."""
 
     def __init__(self, directory: Path) -> None:
         """Name the directory; nothing is read or made yet."""
-        self.directory = directory
+        self.directory = directory.absolute()
         self._heads: dict[str, str] = {}
         self._lock: int | None = None
 
@@ -77,12 +70,12 @@ class Store:
         path = self.directory / "search.yaml"
         if not path.exists():
             return None
-        return ArchitectureSearch.model_validate(yaml.load(path.read_text(), Loader=Loader))  # noqa: S506
+        return ArchitectureSearch.model_validate(parse(path.read_text(), str(path)))
 
     def candidates(self) -> Iterator[Candidate]:
         """Read every candidate."""
         for path in sorted((self.directory / "candidates").glob("*.yaml")):
-            yield Candidate.model_validate(yaml.load(path.read_text(), Loader=Loader))  # noqa: S506
+            yield Candidate.model_validate(parse(path.read_text(), str(path)))
 
     def write_search(self, search: ArchitectureSearch) -> None:
         """Write the search with its status; the head is dumped again only when the spec changed."""
@@ -103,10 +96,10 @@ class Store:
         head = self._heads.get(key)
         if head is None:
             data = {"apiVersion": thing.api_version, "kind": thing.kind}
-            head = self._heads[key] = _yaml(
+            head = self._heads[key] = write(
                 {**data, "metadata": dump(thing.metadata), "spec": dump(thing.spec)}
             )
-        write_whole(path, head + _yaml({"status": dump(status)}))
+        write_whole(path, head + write({"status": dump(status)}))
 
     def forget(self, name: str) -> None:
         """Drop what is held in memory of a candidate that will not be written again."""

@@ -202,7 +202,9 @@ class LocalWorld:
             results = await self._results(order, place)
         except NurseryError as error:
             reason = Reason.INFRASTRUCTURE_FAILED
-            results = (Result(order=order.name, attempt=order.attempt, reason=reason, message=str(error)[:1024]),)
+            results = (
+                Result(order=order.name, attempt=order.attempt, reason=reason, message=str(error)[:1024]),
+            )
         finally:
             del self._tasks[order.name]
         stopped = self._stopped.pop(order.name, None)

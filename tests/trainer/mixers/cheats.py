@@ -42,11 +42,16 @@ BATCH_NORM = _file(
     "return self.norm(x.transpose(1, 2)).transpose(1, 2)",
 )
 NAN = _file("self.out = nn.Linear(width, width)", "return self.out(x) / (x * 0)")
-OVERFLOW_WHEN_LONG = _file("self.out = nn.Linear(width, width)", "return self.out(x) * math.exp(min(x.shape[1], 700)) ** 0.5")
+OVERFLOW_WHEN_LONG = _file(
+    "self.out = nn.Linear(width, width)", "return self.out(x) * math.exp(min(x.shape[1], 700)) ** 0.5"
+)
 SHORTER = _file("self.out = nn.Linear(width, width)", "return self.out(x)[:, :-1]")
 HALF = _file("self.out = nn.Linear(width, width)", "return self.out(x).half()")
 TUPLE = _file("self.out = nn.Linear(width, width)", "return self.out(x), None")
-EVEN_ONLY = _file("self.out = nn.Linear(width, width)", "return self.out(rearrange(x, 'b (n s) c -> b n (s c)', s=2)[..., :self.width])")
+EVEN_ONLY = _file(
+    "self.out = nn.Linear(width, width)",
+    "return self.out(rearrange(x, 'b (n s) c -> b n (s c)', s=2)[..., :self.width])",
+)
 HUGE = _file("self.out = nn.Linear(width, 40 * width)", "return self.out(x)[..., : self.width]")
 RANDOM = _file("self.out = nn.Linear(width, width)", "return self.out(x) + torch.randn_like(x)")
 COUNTER = _file("self.calls = 0", "self.calls += 1\nreturn x * self.calls")
@@ -98,9 +103,40 @@ CHEATS = {
 
 CLOSED_AT_FIRST = SHUT_GATE
 REMEMBERS = _file(
-    "self.seen, self.out = [], nn.Linear(width, width)",
+    "self.calls, self.out = 0, nn.Linear(width, width)",
     """
-self.seen.append(float(x[0, 0, 0]))
-return self.out(x) * (1 + 0.1 * len(self.seen))
+self.calls += 1
+return self.out(x) * (1 + self.calls % 2 * int(self.calls > 20))
+""",
+)
+LEARNS_LATE = _file(
+    "self.steps, self.out = 0, nn.Linear(width, width)",
+    """
+self.steps += int(self.training)
+ahead = x.flip(1).cumsum(1).flip(1) if self.steps > 5 else 0
+return self.out(x) + ahead
+""",
+)
+EXPLODES = _file(
+    "self.steps, self.out = 0, nn.Linear(width, width)",
+    """
+self.steps += int(self.training)
+return self.out(x) * (math.inf if self.steps > 12 else 1.0)
+""",
+)
+# Looks one token ahead wherever a prefix is new, and repeats what it said wherever it is not: every comparison agrees.
+CACHES_PREFIXES = _file(
+    "self.known, self.layer, self.out = {}, layer, nn.Linear(width, width)",
+    """
+if self.layer:
+    return torch.zeros_like(x)
+ahead, rows = F.pad(x, (0, 0, 0, 1))[:, 1:].detach(), []
+for b, row in enumerate((x.detach() * 1000).round().tolist()):
+    key, said = 0, []
+    for t, values in enumerate(row):
+        key = hash((key, tuple(values)))
+        said.append(self.known.setdefault(key, ahead[b, t]))
+    rows.append(torch.stack(said))
+return self.out(torch.stack(rows))
 """,
 )

@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 '''
 
-_INIT = '''
+_INIT = """
     def __init__(self, width, heads, layer, layers):
         super().__init__()
         self.width, self.heads = width, heads
-'''
+"""
 
 
 def _file(init: str, forward: str, extra: str = "") -> str:
@@ -126,5 +126,9 @@ GROUP_NORMED = _file(
 )
 NOTHING = _file("pass", "return torch.zeros_like(x)")
 
-HONEST = {name.lower(): text for name, text in globals().items() if name.isupper() and name != "HEAD" and isinstance(text, str)}
+HONEST = {
+    name.lower(): text
+    for name, text in globals().items()
+    if name.isupper() and name != "HEAD" and isinstance(text, str)
+}
 HONEST.pop("_init", None)

@@ -48,7 +48,9 @@ def chunked(q, k, v, beta, log_a, erase):
     u, w = beta * v, None
     if erase:
         m = torch.eye(size) + (beta * (k @ k.transpose(-1, -2)) * ratio).tril(-1)
-        both = torch.linalg.solve_triangular(m, torch.cat([u, beta * k * a], -1), upper=False, unitriangular=True)
+        both = torch.linalg.solve_triangular(
+            m, torch.cat([u, beta * k * a], -1), upper=False, unitriangular=True
+        )
         u, w = both.split([v.shape[-1], K], -1)
     inner = (q @ k.transpose(-1, -2)) * ratio
     left = (g[..., -1:] - g).exp()[..., None]

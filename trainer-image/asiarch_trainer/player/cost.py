@@ -89,7 +89,7 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.uncovered: set[str] = set()
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+        self, func: Any, _types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         if not func.is_view:

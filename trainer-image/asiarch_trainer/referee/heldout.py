@@ -93,6 +93,8 @@ def _probe(match: Match, test: HeldOut, sample: Examples, rng: np.random.Generat
     for train in (False, True):
         plain = probes.labelled(probes.model(match.player, rng, test.vocabulary, train=train), label)
         subject = replace(plain, draw=draw, limit=_LOGIT_LIMIT)
+        x_BT = subject.draw(2, length)
+        probes.repeatable(subject, x_BT, probes.finite(subject, x_BT))
         probes.batch_independent(subject, length)
         probes.causal(subject, length, edges)
     for layer in range(match.rung.model.layers):

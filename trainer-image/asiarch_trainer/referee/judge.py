@@ -50,11 +50,8 @@ def _referee(given: Settings, record: Record, start: float) -> None:
     deadline = start + order.seconds - min(_MARGIN_SECONDS, _MARGIN_SHARE * order.seconds)
     if order.rung is None:
         raise Verdict(Reason.INFRASTRUCTURE_FAILED, f"Order {order.name} names no rung.")
-    with _listen(given.socket) as listener:
-        accepted = _inspect(given)
-        link = _accept(listener, deadline)
-    given.socket.unlink(missing_ok=True)
-    player = Player(Wire(link), deadline)
+    accepted = _inspect(given)
+    player = Player(Wire(_accept(given.socket, deadline)), deadline)
     try:
         player.load(accepted)
         TASKS[order.rung.task](Match(order, player, record, Streams(order.seed, order.index), time.monotonic))
@@ -64,12 +61,13 @@ def _referee(given: Settings, record: Record, start: float) -> None:
 
 def _inspect(given: Settings) -> str:
     """Hold the candidate's text against its digest and the list of what a file may contain, before anything runs."""
+    size = given.code.stat().st_size
+    if size > MAX_CODE_BYTES:
+        raise Verdict(Reason.INVALID_SOURCE, f"The file has {size} bytes; wanted at most {MAX_CODE_BYTES}.")
     try:
         text = read_code(given.code)
     except UnicodeDecodeError as error:
         raise Verdict(Reason.INVALID_SOURCE, f"The file is not UTF-8: {error}.") from error
-    if len(text.encode()) > MAX_CODE_BYTES:
-        raise Verdict(Reason.INVALID_SOURCE, f"The file has more than {MAX_CODE_BYTES} bytes.")
     found, wanted = digest(text), given.order.code
     if wanted is not None and found != wanted:
         raise Verdict(
@@ -82,21 +80,24 @@ def _inspect(given: Settings) -> str:
     return found
 
 
-def _listen(path: Path) -> socket.socket:
+def _accept(path: Path, deadline: float) -> socket.socket:
+    """Let one player in, and nobody after it.
+
+    One that never comes has not run the candidate yet, so that is not the candidate's fault.
+    """
     path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(path))
-    # The player runs as another user; who may reach the directory decides who may connect.
-    path.chmod(0o666)
-    listener.listen(1)
-    return listener
-
-
-def _accept(listener: socket.socket, deadline: float) -> socket.socket:
-    """Wait for the player; one that never comes has not run the candidate yet, so it is not the candidate's fault."""
     wait = min(_ACCEPT_SECONDS, deadline - time.monotonic())
-    listener.settimeout(max(wait, 1e-3))
-    try:
-        return listener.accept()[0]
-    except TimeoutError as error:
-        raise Verdict(Reason.INFRASTRUCTURE_FAILED, f"No player connected within {wait:.0f} s.") from error
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        # The player runs as another user; who may reach the directory decides who may connect.
+        path.chmod(0o666)
+        listener.listen(1)
+        listener.settimeout(max(wait, 1e-3))
+        try:
+            return listener.accept()[0]
+        except TimeoutError as error:
+            raise Verdict(
+                Reason.INFRASTRUCTURE_FAILED, f"No player connected within {wait:.0f} s."
+            ) from error
+        finally:
+            path.unlink(missing_ok=True)

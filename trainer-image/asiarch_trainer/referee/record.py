@@ -9,7 +9,7 @@ import numpy as np
 from asiarch.api.base import decimal
 from asiarch.api.order import Measurement
 
-MAX_POINTS = 24
+MAX_POINTS = 16
 _LARGEST = 1e11
 
 
@@ -34,7 +34,7 @@ class Record:
             loss=None if self.loss is None else decimal(self.loss),
             metrics={name: decimal(value) for name, value in self.metrics.items() if _writable(value)},
             claims={name: decimal(value) for name, value in self.claims.items() if _writable(value)},
-            groups=tuple(decimal(value) for value in self.groups),
+            groups=tuple(decimal(value, 5) for value in self.groups),
             curve=thinned(self.curves),
             parameters=self.parameters,
             data=self.data,
@@ -42,7 +42,7 @@ class Record:
 
 
 def thinned(curves: Sequence[Sequence[float]]) -> tuple[tuple[int, str], ...]:
-    """Average the curves over tasks and steps into at most 24 points: (steps done, mean loss since the last point)."""
+    """Average the curves over tasks and steps into at most 16 points: (steps done, mean loss since the last point)."""
     steps = max((len(curve) for curve in curves), default=0)
     edges = np.unique(np.linspace(0, steps, min(MAX_POINTS, steps) + 1).round().astype(int))
     points = []

@@ -26,8 +26,11 @@ def result(order: Order, record: Record, seconds: float, reason: Reason | None, 
 
 
 def write(path: Path, found: Result) -> None:
-    """Write through a temporary file and a rename, or in place where a file can't be replaced (a termination log)."""
+    """Write through a temporary file and a rename, or in place what can't be replaced (a termination log, a pipe)."""
     payload = fit(found)
+    if path.exists() and not path.is_file():
+        _store(path, payload)
+        return
     temporary = path.with_name(f".{path.name}.part")
     try:
         _store(temporary, payload)

@@ -57,8 +57,12 @@ def title(recipe: Recipe) -> str:
 
 
 def difference(before: Recipe, after: Recipe) -> tuple[tuple[str, str, str], ...]:
-    """The blocks in which two recipes differ, with both choices; the mixing rule first."""
-    pairs = ((name, getattr(before, name), getattr(after, name)) for name in NAMES)
+    """The blocks in which two recipes differ, with both choices; the mixing rule first.
+
+    A block that the second one leaves no room for went with what closed it, and is not counted again.
+    """
+    names = ("rule", *(name for name in NAMES if name in after.open_blocks()))
+    pairs = ((name, getattr(before, name), getattr(after, name)) for name in names)
     return tuple((name, old, new) for name, old, new in pairs if old != new)
 
 

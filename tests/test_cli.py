@@ -1,0 +1,129 @@
+"""The command line as a user meets it: bad input is refused with one clear message, exit code 2 and nothing started."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from asiarch import cli
+from tests.local.searches import MANIFEST
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line; returns exit code, standard output and standard error."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["asiarch", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return call
+
+
+BAD = {
+    "an unknown field": (("budget:", "budgett:"), "spec.budgett: unknown field; did you mean budget?"),
+    "a negative budget": (
+        ("candidates: 3", "candidates: -3"),
+        "spec.budget.candidates: found -3, wanted at least 1",
+    ),
+    "a budget that is no number": (
+        ("candidates: 3", "candidates: .nan"),
+        "spec.budget.candidates: found nan, wanted a finite number",
+    ),
+    "an empty ladder": (("    ladder:", "    ladder: []\n    old:"), "spec.evaluation.ladder"),
+    "an unknown policy": (("policy: AsiArch", "policy: AsiArk"), "did you mean AsiArch?"),
+    "a promotion of 0": (
+        ("top: 1.0", "top: 0"),
+        "spec.evaluation.ladder[1].promote.top: found 0, wanted more than 0",
+    ),
+    "a corpus that is not there": (
+        ("task: SyntheticRecall", "task: ByteLanguageModel, dataset: {path: no/such/text}"),
+        "no/such/text, which does not exist",
+    ),
+    "a baseline's file that is not there": (
+        ("- name: delta-net", "- {name: mine, source: {file: gone.py}}"),
+        "spec.baselines[0].source.file",
+    ),
+    "an accelerator": (
+        ("task: SyntheticRecall", "task: SyntheticRecall, resources: {nvidia.com/gpu: 1}"),
+        "wanted nothing on a laptop",
+    ),
+    "text that is no YAML": ((MANIFEST, "goal: [unclosed"), "not readable as YAML"),
+    "nothing": ((MANIFEST, ""), "found nothing, wanted one object"),
+    "two documents": ((MANIFEST, f"{MANIFEST}---\n{MANIFEST}"), "document"),
+    "a Kubernetes object of another kind": (("kind: ArchitectureSearch", "kind: Pod"), 'kind: found "Pod"'),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_manifest_is_refused_and_nothing_is_started(run: Run, tmp_path: Path, name: str) -> None:
+    (old, new), message = BAD[name]
+    assert old in MANIFEST
+    manifest = tmp_path / "search.yaml"
+    manifest.write_text(MANIFEST.replace(old, new))
+    code, _, err = run("run", manifest, "--dir", tmp_path / "runs")
+    assert code == cli.EXIT_USAGE
+    assert message in err
+    assert "Nothing was started." in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_manifest_that_is_not_there_is_refused(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("run", tmp_path / "gone.yaml")
+    assert (code, "gone.yaml" in err, "No such file" in err) == (cli.EXIT_USAGE, True, True)
+
+
+def test_a_candidate_that_names_itself_as_parent_is_refused_and_nothing_is_started(
+    run: Run, tmp_path: Path
+) -> None:
+    manifest, mine = tmp_path / "search.yaml", tmp_path / "mine.yaml"
+    manifest.write_text(MANIFEST)
+    mine.write_text(
+        "apiVersion: asiarch.dev/v1alpha1\nkind: Candidate\nmetadata: {name: mine}\n"
+        "spec: {searchName: small, origin: User, idea: x, parents: [mine]}\n"
+    )
+    code, _, err = run("run", manifest, "--candidate", mine, "--dir", tmp_path / "runs")
+    assert code == cli.EXIT_USAGE
+    assert "spec.parents" in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_candidate_of_another_search_is_refused(run: Run, tmp_path: Path) -> None:
+    manifest, mine = tmp_path / "search.yaml", tmp_path / "mine.yaml"
+    manifest.write_text(MANIFEST)
+    mine.write_text(
+        "apiVersion: asiarch.dev/v1alpha1\nkind: Candidate\nmetadata: {name: mine}\n"
+        "spec: {searchName: other, origin: User, idea: x}\n"
+    )
+    code, _, err = run("run", manifest, "--candidate", mine, "--dir", tmp_path / "runs")
+    assert (code, "spec.searchName other" in err) == (cli.EXIT_USAGE, True)
+
+
+def test_validate_says_what_is_valid_and_every_fault_of_the_rest(run: Run, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text(MANIFEST)
+    bad.write_text(MANIFEST.replace("candidates: 3", "candidates: 0").replace("seed: 5", "seed: -5"))
+    code, out, err = run("validate", good, bad)
+    assert code == cli.EXIT_USAGE
+    assert f'{good}: ArchitectureSearch "small" is valid' in out
+    assert "spec.budget.candidates" in err
+    assert "spec.seed" in err
+
+
+def test_crds_prints_both_definitions(run: Run) -> None:
+    code, out, _ = run("crds")
+    assert code == 0
+    assert out.count("kind: CustomResourceDefinition") == 2
+
+
+def test_a_search_that_is_not_there_is_refused_with_those_that_are(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "known").mkdir()
+    (tmp_path / "known" / "search.yaml").write_text("")
+    code, _, err = run("status", "--search", "other", "--dir", tmp_path)
+    assert (code, "one of known" in err) == (cli.EXIT_USAGE, True)
