@@ -26,9 +26,8 @@ def check_always(world: SimulatedWorld) -> None:
     for candidate in world.candidates.values():
         for parent in candidate.spec.parents:
             if candidate.status.phase not in {"Pending", "Rejected"}:
-                assert world.candidates[parent].status.ordinal < candidate.status.ordinal, (
-                    "lineage has a cycle"
-                )
+                earlier = world.candidates[parent].status.ordinal or 0
+                assert earlier < (candidate.status.ordinal or 0), "lineage has a cycle"
 
 
 def check_ended(world: SimulatedWorld) -> None:

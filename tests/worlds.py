@@ -202,7 +202,7 @@ class SimulatedWorld:
 
 def lineage(world: SimulatedWorld) -> list[tuple[object, ...]]:
     """What must be equal between two runs of one search: everything but times, costs and attempts."""
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for candidate in sorted(world.candidates.values(), key=lambda c: c.status.ordinal or 0):
         status = candidate.status
         rungs = tuple((r.name, r.score, tuple(r.metrics.items())) for r in status.rungs)

@@ -118,8 +118,8 @@ def whole_search(candidates: int, slots: int) -> tuple[str, ...]:
     world = Meter(search, lasts=lasts)
     world.levels = []
     turns, used = asyncio.run(simulate(world))
-    waiting = [moment for moment, running in world.levels if running == slots]
-    idle = idle_share(world.levels, slots, waiting[-1])
+    last_created = max(instant(c.status.started_at or "") for c in world.candidates.values())
+    idle = idle_share(world.levels, slots, last_created)
     return (str(candidates), str(slots), str(turns), f"{1000 * used / turns:.2f} ms", f"{idle:.2%}")
 
 

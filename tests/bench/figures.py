@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,10 +20,11 @@ def machine() -> str:
         ),
         platform.processor(),
     )
-    return f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    kernel, python = f"{platform.system()} {platform.release()}", platform.python_version()
+    return f"{model}, {os.cpu_count()} cores, {kernel}, Python {python}"
 
 
-def publish(name: str, title: str, table: list[tuple[str, ...]], notes: str = "") -> None:
+def publish(name: str, title: str, table: Sequence[tuple[str, ...]], notes: str = "") -> None:
     """Print a table (its first row is the head) and write it to docs/benchmarks/."""
     head, *rows = table
     lines = [f"# {title}", "", f"{datetime.now(UTC):%Y-%m-%d}, {machine()}.", ""]

@@ -15,7 +15,7 @@ def main() -> int:
     time.sleep(SECONDS.get(kind, 0.0))
     result = {"order": order["name"], "attempt": order.get("attempt", 1), "index": order.get("index", 0)}
     score = f"0.{int(name.rpartition('-')[2]) * 7919 % 1000:03d}"
-    brought = {
+    brought: dict[str, dict[str, object]] = {
         "propose": {
             "proposal": {"name": name, "motivation": "to measure the loop", "recipe": f"rule={name}"}
         },

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asiarch.api.base import decimal
+from asiarch.api.base import decimal, timestamp
 from asiarch.api.candidate import CandidateSpec
-from asiarch.api.order import Order, Result
+from asiarch.api.order import Finding, Order, Result
 from asiarch.api.reason import Reason
-from asiarch.api.search import Budget, Cost, Rung, Stop
+from asiarch.api.search import Budget, Cost, FileSource, Fitness, Rung, Stop
 from asiarch.core import chance, lifecycle
 from asiarch.core.reconcile import reconcile
 from asiarch.loop import turn
@@ -272,3 +272,92 @@ def test_a_duplicate_never_reaches_training() -> None:
     trained = {order.rpartition("-train")[0] for order, _ in world.ran if "-train-" in order}
     assert not trained & {c.name for c in rejected}
     assert all(c.status.resamples == 3 for c in rejected)
+
+
+def test_a_metric_that_gives_no_fitness_rejects_the_candidate() -> None:
+    def without_loss(order: Order) -> tuple[Result, ...]:
+        results = played(order)
+        if order.candidate != "s-0001" or results[0].measurement is None:
+            return results
+        return tuple(
+            r.model_copy(update={"measurement": r.measurement.model_copy(update={"loss": None})})
+            for r in results
+            if r.measurement is not None
+        )
+
+    search = a_search(candidates=1, fitness=Fitness(policy="AsiArch"))
+    world = driven(SimulatedWorld(search, play=without_loss))
+    check_ended(world)
+    assert world.candidates["s-0001"].status.reason == Reason.IMPLAUSIBLE_METRIC
+
+
+def test_an_agent_that_ends_early_fails_its_candidate_with_what_it_said() -> None:
+    def late(order: Order) -> tuple[Result, ...]:
+        results = played(order)
+        if order.kind != "propose":
+            return results
+        return (results[0].model_copy(update={"reason": Reason.DEADLINE_EXCEEDED, "message": "Too slow."}),)
+
+    world = driven(SimulatedWorld(a_search(candidates=1), play=late))
+    check_ended(world)
+    failed = world.candidates["s-0002"].status
+    assert (failed.phase, failed.reason, failed.message) == (
+        "Failed",
+        Reason.AGENT_FAILED,
+        "DeadlineExceeded: Too slow.",
+    )
+
+
+def test_an_analysis_without_a_claim_teaches_no_lesson() -> None:
+    def brief(order: Order) -> tuple[Result, ...]:
+        results = played(order)
+        if order.kind != "analyze":
+            return results
+        return (results[0].model_copy(update={"finding": Finding(analysis="No parent.")}),)
+
+    world = driven(SimulatedWorld(a_search(candidates=1), play=brief))
+    status = world.candidates["s-0002"].status
+    assert (status.phase, status.analysis, status.lesson) == ("Complete", "No parent.", None)
+
+
+def test_a_failed_analysis_leaves_the_candidate_measured() -> None:
+    def mute(order: Order) -> tuple[Result, ...]:
+        results = played(order)
+        return results if order.kind != "analyze" else (results[0].model_copy(update={"finding": None}),)
+
+    world = driven(SimulatedWorld(a_search(candidates=1), play=mute))
+    status = world.candidates["s-0002"].status
+    assert status.phase == "Complete"
+    assert status.fitness is not None
+    assert status.analysis.startswith("Not explained")
+
+
+def test_a_finished_file_of_a_user_is_measured_and_never_repaired() -> None:
+    def broken(order: Order) -> tuple[Result, ...]:
+        results = played(order)
+        if order.candidate != "mine":
+            return results
+        return tuple(r.model_copy(update={"reason": Reason.CODE_ERROR, "message": "line 3"}) for r in results)
+
+    world = SimulatedWorld(a_search(candidates=1), play=broken)
+    source = FileSource(file="mine.py")
+    world.create("mine", CandidateSpec(search_name="s", origin="User", source=source))
+    driven(world)
+    check_ended(world)
+    assert world.candidates["mine"].status.reason == Reason.CODE_ERROR
+    assert not any("mine-repair" in order for order, _ in world.ran)
+
+
+def test_a_candidate_whose_file_is_not_stored_yet_waits() -> None:
+    world = SimulatedWorld(a_search(candidates=1))
+    world.create("mine", CandidateSpec(search_name="s", origin="User", source=FileSource(file="mine.py")))
+    world.sources.clear()
+    driven(world)
+    assert world.candidates["mine"].status.phase == "Pending"
+
+
+def test_nothing_starts_after_the_deadline_of_the_search() -> None:
+    stop = Stop(deadline=timestamp(T0 + 100))
+    world = driven(SimulatedWorld(a_search(candidates=500, stop=stop)))
+    assert world.search.status.reason == Reason.BUDGET_EXHAUSTED
+    assert world.now < T0 + 200

@@ -30,6 +30,9 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)]
 
 _DAY = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 TIMESTAMP = rf"^{_DAY}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{{1,9}})?Z$"
+Tag = Annotated[str, Field(max_length=40, pattern=r"^[a-z]+=[a-z0-9.-]+$")]
+"""One building block of a candidate: `rule=delta`, `decay=scalar`, `conv=4`."""
+
 Timestamp = Annotated[str, Field(max_length=32, pattern=TIMESTAMP)]
 """RFC 3339 in UTC."""
 

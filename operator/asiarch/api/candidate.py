@@ -13,6 +13,7 @@ from asiarch.api.base import (
     Name,
     Paragraph,
     Sentence,
+    Tag,
     Timestamp,
     Title,
     keyed,
@@ -34,8 +35,6 @@ Phase = Literal[
     "Rejected",
     "Failed",
 ]
-Tag = Annotated[str, Field(max_length=40, pattern=r"^[a-z]+=[a-z0-9.-]+$")]
-"""One building block of a candidate: `rule=delta`, `decay=scalar`, `conv=4`."""
 
 
 class CandidateSpec(ApiModel):

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from asiarch.api.base import ApiModel, Decimal, Name, Paragraph, Title
-from asiarch.api.candidate import Lesson, RungResult, Tag
+from asiarch.api.base import ApiModel, Decimal, Name, Paragraph, Tag, Title
+from asiarch.api.candidate import Lesson, RungResult
 from asiarch.api.order import Order, Proposal
 from asiarch.api.reason import Reason
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from asiarch.api.base import ApiModel, Count, Decimal, Digest, Name, Paragraph, Sentence, Title
+from asiarch.api.base import ApiModel, Count, Decimal, Digest, Name, Paragraph, Sentence, Tag, Title
 from asiarch.api.reason import Reason
 from asiarch.api.search import Contract, Cost, Rung, SearchName
 
@@ -68,7 +68,7 @@ class Writing(ApiModel):
     """An engineer's file."""
 
     text: Annotated[str, Field(max_length=MAX_CODE_BYTES)]
-    tags: Annotated[tuple[Annotated[str, Field(max_length=40)], ...], Field(max_length=16)] = ()
+    tags: Annotated[tuple[Tag, ...], Field(max_length=16)] = ()
 
 
 class Finding(ApiModel):
@@ -76,7 +76,7 @@ class Finding(ApiModel):
 
     analysis: Paragraph
     claim: Sentence = ""
-    scope: Annotated[tuple[Annotated[str, Field(max_length=40)], ...], Field(max_length=4)] = ()
+    scope: Annotated[tuple[Tag, ...], Field(max_length=4)] = ()
     delta: Decimal = "0"
     low: Decimal = "0"
     high: Decimal = "0"

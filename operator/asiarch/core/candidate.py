@@ -30,10 +30,10 @@ class Surroundings:
 def reconcile_candidate(
     candidate: Candidate, child: Child | None, source: Code | None, around: Surroundings
 ) -> Candidate:
-    """Take what happened to a candidate and move it on; equal when nothing happened."""
+    """Take what happened to a candidate and move it on, the same object when nothing did; `child` has ended."""
     if candidate.status.phase == "Pending":
         return _with(candidate, _begin(candidate, source, around))
-    if child is None or child.results is None:
+    if child is None:
         return candidate
     return _with(candidate, _settle(candidate, child, around))
 

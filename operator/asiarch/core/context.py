@@ -63,7 +63,7 @@ def lessons(seen: Observation) -> tuple[LessonRecord, ...]:
 
 
 def tally(seen: Observation) -> tuple[dict[str, int], dict[str, int]]:
-    """Count, for each teaching candidate, the ended candidates that used its lesson and those that beat their parent."""
+    """Count, for each teaching candidate, who used its lesson and has ended, and who of them beat the parent."""
     uses: dict[str, int] = {}
     wins: dict[str, int] = {}
     for child in seen.records.values():

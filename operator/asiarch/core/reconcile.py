@@ -54,12 +54,8 @@ def _move(seen: Observation, now: Instant) -> tuple[list[Candidate], dict[str, R
     today = timestamp(now)
     moved = []
     for candidate in _numbered(seen):
-        child = _child(seen, candidate, today)
-        if child is None and candidate.status.phase != "Pending":
-            moved.append(candidate)
-            continue
         name = candidate.name
-        changed = reconcile_candidate(candidate, child, seen.sources.get(name), around)
+        changed = reconcile_candidate(candidate, _child(seen, candidate, today), seen.sources.get(name), around)
         if changed is not seen.candidates[name]:
             records[name] = record(changed)
         moved.append(changed)

@@ -111,7 +111,7 @@ class Runner:
         return (await player).isolation
 
     async def _run(self, nursery: Nursery, job: Job) -> Exit:
-        ended = asyncio.get_running_loop().create_future()
+        ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._exits[job.key] = ended
         try:
             await nursery.launch(job)
@@ -140,8 +140,8 @@ class Runner:
 
 def _player(job: Job, sockets: Path) -> Job:
     """The same job in the jail for machine-written code, which sees its file and the socket only."""
-    paths = {"cwd": Path("/tmp"), "read": (Path(job.env["ASIARCH_CODE"]),), "write": (sockets,)}  # noqa: S108
-    return replace(job, jail="hostile", seconds=job.seconds + GRACE, **paths)
+    code = Path(job.env["ASIARCH_CODE"])
+    return replace(job, jail="hostile", seconds=job.seconds + GRACE, cwd=Path("/"), read=(code,), write=(sockets,))
 
 
 def _result(order: Order, path: Path, ended: Exit, used: float) -> Result:

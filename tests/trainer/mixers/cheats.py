@@ -67,6 +67,19 @@ SQUARE_BY_LOOP = _file(
     "self.out = nn.Linear(width, width)",
     "return self.out(torch.stack([x[:, : t + 1].mean(1) for t in range(x.shape[1])], 1))",
 )
+# Counts in plain Python: no operator of torch's shows its square.
+SQUARE_IN_PYTHON = _file(
+    "self.out = nn.Linear(width, width)",
+    """
+sums, numbers = [], x[0, :, 0].tolist()
+for t in range(len(numbers)):
+    total = 0.0
+    for s in range(8 * (t + 1)):
+        total += numbers[s // 8]
+    sums.append(0 * total)
+return self.out(x) + torch.tensor(sums)[:, None]
+""",
+)
 MEMORY = _file("pass", "return torch.zeros(4 * 10**12)[: x.shape[1]] + x")
 ENDLESS = _file("self.out = nn.Linear(width, width)", "while True:\n    x = x + 0")
 LEAVES = _file("raise SystemExit(0)", "return x")
@@ -95,6 +108,7 @@ CHEATS = {
     "counter": (COUNTER, "NotRepeatable"),
     "square": (SQUARE, "CostGrowth"),
     "square_by_loop": (SQUARE_BY_LOOP, "CostGrowth"),
+    "square_in_python": (SQUARE_IN_PYTHON, "CostGrowth"),
     "memory": (MEMORY, "OutOfMemory"),
     "leaves": (LEAVES, "NoResult"),
     "wrong_init": (WRONG_INIT, "InterfaceMismatch"),

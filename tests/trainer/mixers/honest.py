@@ -78,6 +78,17 @@ before = F.pad(states, (0, 0, 0, 0, 1, 0))[:, :-1]
 return rearrange(inner + q @ before, 'b n s c -> b (n s) c')[:, : x.shape[1]] / math.sqrt(self.width)
 """,
 )
+MASK_AFTER_DECAY = _file(
+    "self.gate = nn.Linear(width, width)\nself.value = nn.Linear(width, width)",
+    """
+size = 16
+pad = -x.shape[1] % size
+blocks = rearrange(F.pad(x, (0, 0, 0, pad)), 'b (n s) c -> b n s c', s=size)
+g = F.logsigmoid(self.gate(blocks)).cumsum(2)
+weight = (g[:, :, :, None] - g[:, :, None]).exp() * torch.ones(size, size).tril()[..., None]
+return rearrange(torch.einsum('bntsc,bnsc->bntc', weight, self.value(blocks)), 'b n s c -> b (n s) c')[:, : x.shape[1]]
+""",
+)
 LOCAL_ATTENTION = _file(
     "self.qkv = nn.Linear(width, 3 * width, bias=False)",
     """

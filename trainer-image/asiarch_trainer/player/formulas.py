@@ -13,11 +13,11 @@ from torch.utils._pytree import tree_leaves
 Formula = Callable[[Sequence[Any], Any], float]
 
 _TOUCHING = """
-    _fused_rms_norm _local_scalar_dense _log_softmax _native_batch_norm_legit _reshape_copy _softmax _to_copy
+    _fused_rms_norm _log_softmax _native_batch_norm_legit _reshape_copy _softmax _to_copy
     _unsafe_index _unsafe_index_put _unsafe_view all amax amin aminmax any arange argmax argmin avg_pool1d
     avg_pool2d bernoulli bernoulli_ cat clone constant_pad_nd copy copy_ count_nonzero cummax cummin cumprod cumsum
-    diagonal_copy dropout embedding empty empty_like empty_strided equal eye fill fill_ flip full full_like gather
-    index index_add index_copy index_put index_put_ index_select isfinite item lift_fresh_copy linalg_vector_norm
+    diagonal_copy dropout embedding empty empty_like empty_strided eye fill fill_ flip full full_like gather
+    index index_add index_copy index_put index_put_ index_select isfinite lift_fresh_copy linalg_vector_norm
     linspace logcumsumexp logsumexp masked_fill masked_scatter max max_pool1d_with_indices
     max_pool2d_with_indices mean min native_batch_norm native_dropout native_group_norm native_layer_norm new_empty
     new_empty_strided new_full new_ones new_zeros nonzero norm normal normal_ ones ones_like prod rand rand_like

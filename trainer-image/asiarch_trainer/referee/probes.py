@@ -2,14 +2,14 @@
 
 They hold for any causal mixer at any weights, so they run on mixers and on whole models, before and after training.
 
-Poison: a masked matrix product yields 0 · NaN = NaN at honest positions too, so not-a-number in the past proves
-nothing by itself; a past output that stays finite and *changes* does, and so does any change under a future that is
-finite, at whatever scale.
+Poison: a masked matrix product yields 0 · NaN = NaN at honest positions too, and 0 · ∞ where a large future makes a
+decay overflow before it is masked. So numbers in the past that are not finite prove nothing by themselves under a
+future that is not of the usual size; a past output that stays finite and *changes* does, at whatever scale.
 
 Shapes: B batch, T time, and any further axes; R rows of a probe, each with its own position of change.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,6 +41,8 @@ class Subject:
     draw: Callable[[int, int], Tensor]
     train: bool = False
     limit: float = LIMIT
+    fragile: bool = False
+    """Its weights are such that even usual inputs may make an honest output overflow."""
 
 
 def mixer(
@@ -130,7 +132,15 @@ def batch_independent(subject: Subject, length: int, rows: int = 3) -> None:
 def causal(subject: Subject, length: int = LENGTH, edges: Sequence[int] = EDGES) -> None:
     """Change what lies at and after each edge, at several scales; nothing before the edge may change."""
     edges = [edge for edge in edges if edge < length]
-    _past_unchanged(subject, _changed(subject, length, edges), edges, "when only what lies after it changed")
+    x_RT = np.repeat(subject.draw(1, length), len(edges) + 1, axis=0)
+    futures_RT = subject.draw(len(edges) + 1, length)
+    lenient = set()
+    for row, edge in enumerate(edges, start=1):
+        scale = _SCALES[row % len(_SCALES)] if futures_RT.dtype == np.float32 else 1
+        x_RT[row, edge:] = futures_RT[row, edge:] * scale
+        if subject.fragile or scale > 1:
+            lenient.add(row)
+    _past_unchanged(_Change(x_RT, edges, lenient, "when only what lies after it changed"), subject)
 
 
 def unpoisoned(subject: Subject, length: int = LENGTH, edges: Sequence[int] = EDGES) -> None:
@@ -139,7 +149,8 @@ def unpoisoned(subject: Subject, length: int = LENGTH, edges: Sequence[int] = ED
     x_RT = np.repeat(subject.draw(1, length), len(edges) + 1, axis=0)
     for row, edge in enumerate(edges, start=1):
         x_RT[row, edge:] = np.nan
-    _past_unchanged(subject, x_RT, edges, "when only what lies after it became not-a-number", poisoned=True)
+    how = "when only what lies after it became not-a-number"
+    _past_unchanged(_Change(x_RT, edges, set(range(len(x_RT))), how), subject)
 
 
 def prefix_consistent(subject: Subject, length: int = LENGTH, edges: Sequence[int] = EDGES) -> None:
@@ -168,30 +179,32 @@ def largest_change(wanted: Floats, found: Floats) -> tuple[float, int, int]:
     return float(difference.max()) / scale, int(row), int(position)
 
 
-def _changed(subject: Subject, length: int, edges: Sequence[int]) -> Tensor:
-    x_RT = np.repeat(subject.draw(1, length), len(edges) + 1, axis=0)
-    futures_RT = subject.draw(len(edges) + 1, length)
-    for row, edge in enumerate(edges, start=1):
-        scale = _SCALES[row % len(_SCALES)] if futures_RT.dtype == np.float32 else 1
-        x_RT[row, edge:] = futures_RT[row, edge:] * scale
-    return x_RT
+@dataclass(frozen=True)
+class _Change:
+    """Rows of which the first is unchanged and each further one changed from its edge on."""
+
+    x_RT: Tensor
+    edges: Sequence[int]
+    lenient: Collection[int]
+    """Rows in whose past numbers that are not finite prove nothing."""
+
+    how: str
 
 
-def _past_unchanged(
-    subject: Subject, x_RT: Tensor, edges: Sequence[int], how: str, *, poisoned: bool = False
-) -> None:
+def _past_unchanged(change: _Change, subject: Subject) -> None:
+    x_RT = change.x_RT
     y_RT = subject.call(x_RT)
     # In train mode each row has its own dropout, so a row is held against itself unchanged, not against the first.
     unchanged_RT = subject.call(np.repeat(x_RT[:1], len(x_RT), axis=0)) if subject.train else y_RT[:1]
-    for row, edge in enumerate(edges, start=1):
+    for row, edge in enumerate(change.edges, start=1):
         wanted, found = unchanged_RT[row % len(unchanged_RT), None, :edge], y_RT[row, None, :edge]
-        if poisoned:
+        if row in change.lenient:
             found = np.where(np.isfinite(found), found, wanted)
-        change, _, position = largest_change(wanted, found)
-        if not change <= subject.limit:
+        size, _, position = largest_change(wanted, found)
+        if not size <= subject.limit:
             raise Verdict(
                 Reason.CAUSALITY_VIOLATION,
-                f"{subject.name} at position {position} changed by {change:.1e} {how}, from position {edge} on"
+                f"{subject.name} at position {position} changed by {size:.1e} {change.how}, from position {edge} on"
                 f" (limit {subject.limit:.0e}).",
             )
 

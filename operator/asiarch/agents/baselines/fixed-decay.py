@@ -65,11 +65,11 @@ def recurrence(q_BHTK: Tensor, k_BHTK: Tensor, v_BHTV: Tensor, log_decay_BHT1: T
     q_BHNLK = q_BHNLK * sum_BHNL1.exp()
     k_BHNLK = k_BHNLK * (whole_BHN11 - sum_BHNL1).exp()
     state_BHKV = q_BHTK.new_zeros(*q_BHTK.shape[:2], q_BHTK.shape[-1], v_BHTV.shape[-1])
-    outputs = []
-    for n in range(v_BHNLV.shape[2]):
+    outputs = [inside_BHNLV[:, :, 0]]
+    for n in range(1, v_BHNLV.shape[2]):
+        kept_BHKV = state_BHKV * whole_BHN11[:, :, n - 1].exp()
+        state_BHKV = kept_BHKV + k_BHNLK[:, :, n - 1].mT @ v_BHNLV[:, :, n - 1]
         outputs.append(inside_BHNLV[:, :, n] + q_BHNLK[:, :, n] @ state_BHKV)
-        kept_BHKV = state_BHKV * whole_BHN11[:, :, n].exp()
-        state_BHKV = kept_BHKV + k_BHNLK[:, :, n].mT @ v_BHNLV[:, :, n]
     return torch.cat(outputs, dim=2)[:, :, :length]
 
 

@@ -78,8 +78,8 @@ def recurrence(
 ) -> Tensor:
     """Read y_t = q_t S_t from S_t = a_t S_{t-1} + b_t k_t (v_t - a_t k_t S_{t-1})', a chunk at a time.
 
-    What a chunk writes solves a triangular system, since each write corrects for those before it; the solver reads
-    only what lies below the diagonal. Decays are summed as logarithms.
+    What a chunk writes solves a triangular system, since each write corrects for those before it. Decays are
+    summed as logarithms.
     """
     length = v_BHTV.shape[2]
     q_BHNLK, k_BHNLK, v_BHNLV = in_chunks(q_BHTK), in_chunks(k_BHTK), in_chunks(v_BHTV)
@@ -90,18 +90,26 @@ def recurrence(
     corrects_BHNLL = beta_BHNL1 * k_BHNLK @ k_BHNLK.mT * between_BHNLL
     since_BHNL1, left_BHNL1 = sum_BHNL1.exp(), (sum_BHNL1[:, :, :, -1:] - sum_BHNL1).exp()
     state_BHKV = q_BHTK.new_zeros(*q_BHTK.shape[:2], q_BHTK.shape[-1], v_BHTV.shape[-1])
-    outputs = []
-    for n in range(v_BHNLV.shape[2]):
-        kept_BHLK = k_BHNLK[:, :, n] * since_BHNL1[:, :, n]
-        wanted_BHLV = beta_BHNL1[:, :, n] * (v_BHNLV[:, :, n] - kept_BHLK @ state_BHKV)
-        written_BHLV = torch.linalg.solve_triangular(
-            corrects_BHNLL[:, :, n], wanted_BHLV, upper=False, unitriangular=True
+    written_BHLV = corrected(beta_BHNL1[:, :, 0] * v_BHNLV[:, :, 0], corrects_BHNLL[:, :, 0])
+    outputs = [inside_BHNLL[:, :, 0] @ written_BHLV]
+    for n in range(1, v_BHNLV.shape[2]):
+        late_BHLK = k_BHNLK[:, :, n - 1] * left_BHNL1[:, :, n - 1]
+        state_BHKV = state_BHKV * since_BHNL1[:, :, n - 1, -1:] + late_BHLK.mT @ written_BHLV
+        known_BHLV = k_BHNLK[:, :, n] * since_BHNL1[:, :, n] @ state_BHKV
+        written_BHLV = corrected(
+            beta_BHNL1[:, :, n] * (v_BHNLV[:, :, n] - known_BHLV), corrects_BHNLL[:, :, n]
         )
         read_BHLV = q_BHNLK[:, :, n] * since_BHNL1[:, :, n] @ state_BHKV
         outputs.append(read_BHLV + inside_BHNLL[:, :, n] @ written_BHLV)
-        kept_BHKV = state_BHKV * since_BHNL1[:, :, n, -1:]
-        state_BHKV = kept_BHKV + (k_BHNLK[:, :, n] * left_BHNL1[:, :, n]).mT @ written_BHLV
     return torch.cat(outputs, dim=2)[:, :, :length]
+
+
+def corrected(wanted_BHLV: Tensor, corrects_BHLL: Tensor) -> Tensor:
+    """Take off each write what earlier ones of its chunk did to it; only what lies below the diagonal is read."""
+    written_BHLV: Tensor = torch.linalg.solve_triangular(
+        corrects_BHLL, wanted_BHLV, upper=False, unitriangular=True
+    )
+    return written_BHLV
 
 
 def in_chunks(x_BHTD: Tensor) -> Tensor:

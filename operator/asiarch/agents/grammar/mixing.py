@@ -22,7 +22,7 @@ def _memory(recipe: Recipe, draft: Draft) -> None:
     elif recipe.decay != "none":
         block, arguments = f"{block}_scalar", [*arguments, "log_decay_BHT1"]
     draft.constants["CHUNK"] = _CHANNEL_CHUNK if recipe.decay == "channel" else recipe.chunk
-    draft.use(block, "chunks")
+    draft.use(block, *["triangular"] * (recipe.rule == "delta"), "chunks")
     draft.forward += [f"y_BHTV = recurrence({', '.join(arguments)})"]
     draft.sentences.insert(0, _MEMORIES[recipe.rule])
 

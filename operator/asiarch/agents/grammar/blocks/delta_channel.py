@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from asiarch.agents.grammar.blocks.chunks import in_chunks
+from asiarch.agents.grammar.blocks.triangular import corrected
 
 
 def recurrence(
@@ -24,13 +25,12 @@ def recurrence(
     whole_BHN1K = sum_BHNLK[:, :, :, -1:]
     late_BHNLK = k_BHNLK * (whole_BHN1K - sum_BHNLK).exp()
     state_BHKV = q_BHTK.new_zeros(*q_BHTK.shape[:2], q_BHTK.shape[-1], v_BHTV.shape[-1])
-    outputs = []
-    for n in range(v_BHNLV.shape[2]):
+    written_BHLV = corrected(beta_BHNL1[:, :, 0] * v_BHNLV[:, :, 0], corrects_BHNLL[:, :, 0])
+    outputs = [inside_BHNLL[:, :, 0] @ written_BHLV]
+    for n in range(1, v_BHNLV.shape[2]):
+        kept_BHKV = state_BHKV * whole_BHN1K[:, :, n - 1].mT.exp()
+        state_BHKV = kept_BHKV + late_BHNLK[:, :, n - 1].mT @ written_BHLV
         wanted_BHLV = beta_BHNL1[:, :, n] * (v_BHNLV[:, :, n] - kept_BHNLK[:, :, n] @ state_BHKV)
-        written_BHLV = torch.linalg.solve_triangular(
-            corrects_BHNLL[:, :, n], wanted_BHLV, upper=False, unitriangular=True
-        )
+        written_BHLV = corrected(wanted_BHLV, corrects_BHNLL[:, :, n])
         outputs.append(q_BHNLK[:, :, n] @ state_BHKV + inside_BHNLL[:, :, n] @ written_BHLV)
-        kept_BHKV = state_BHKV * whole_BHN1K[:, :, n].mT.exp()
-        state_BHKV = kept_BHKV + late_BHNLK[:, :, n].mT @ written_BHLV
     return torch.cat(outputs, dim=2)[:, :, :length]

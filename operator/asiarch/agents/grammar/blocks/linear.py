@@ -12,8 +12,8 @@ def recurrence(q_BHTK: Tensor, k_BHTK: Tensor, v_BHTV: Tensor) -> Tensor:
     q_BHNLK, k_BHNLK, v_BHNLV = in_chunks(q_BHTK), in_chunks(k_BHTK), in_chunks(v_BHTV)
     inside_BHNLV = (q_BHNLK @ k_BHNLK.mT).tril() @ v_BHNLV
     state_BHKV = q_BHTK.new_zeros(*q_BHTK.shape[:2], q_BHTK.shape[-1], v_BHTV.shape[-1])
-    outputs = []
-    for n in range(v_BHNLV.shape[2]):
+    outputs = [inside_BHNLV[:, :, 0]]
+    for n in range(1, v_BHNLV.shape[2]):
+        state_BHKV = state_BHKV + k_BHNLK[:, :, n - 1].mT @ v_BHNLV[:, :, n - 1]
         outputs.append(inside_BHNLV[:, :, n] + q_BHNLK[:, :, n] @ state_BHKV)
-        state_BHKV = state_BHKV + k_BHNLK[:, :, n].mT @ v_BHNLV[:, :, n]
     return torch.cat(outputs, dim=2)[:, :, :length]
