@@ -96,7 +96,6 @@ class SimulatedWorld:
     records: dict[str, Record] = field(default_factory=dict)
     ran: list[tuple[str, int]] = field(default_factory=list)
     """Ledger: order and attempt of everything that ever started."""
-    charged: list[Order] = field(default_factory=list)
     children: dict[str, Child] = field(default_factory=dict)
     sources: dict[str, Code] = field(default_factory=dict)
     stopped: list[str] = field(default_factory=list)

@@ -63,6 +63,14 @@ def test_a_proposal_crosses_its_parent_with_a_reference() -> None:
     assert all(theirs & set(read(p.recipe).tags()) - set(read(DELTA).tags()) for p in crossed)
 
 
+def test_a_proposal_is_none_of_those_that_were_shown() -> None:
+    for name, recipe in RECIPES.items():
+        others = tuple(
+            an_experiment(other, candidate) for candidate, other in RECIPES.items() if candidate != name
+        )
+        assert all(p.recipe not in RECIPES.values() for p in proposals(40, recipe, references=others))
+
+
 def test_a_reference_that_tells_no_recipe_is_left_alone() -> None:
     opaque = an_experiment(candidate="s-0005").model_copy(update={"code": "x = 1"})
     assert all("s-0005" not in p.motivation for p in proposals(20, references=(opaque,)))

@@ -61,7 +61,9 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, (text, _) in HOSTILE.items():
         (folder / f"{name}.py").write_text(text)
         spec = f"{{searchName: small, origin: User, source: {{file: {name}.py}}}}"
-        manifest = f"apiVersion: asiarch.dev/v1alpha1\nkind: Candidate\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+        manifest = (
+            f"apiVersion: asiarch.dev/v1alpha1\nkind: Candidate\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+        )
         (folder / f"{name}.yaml").write_text(manifest)
         arguments += ["--candidate", f"{name}.yaml"]
     manifest = MANIFEST.replace("candidates: 3", f"candidates: {len(HOSTILE) + 1}")

@@ -85,7 +85,7 @@ def test_a_crash_after_any_effect_changes_nothing_in_the_lineage(parallelism: in
         if world.crash_after is not None:
             break
         effects += 1
-    assert effects > 100
+    assert effects > 80
 
 
 REPAIRABLE = sorted(lifecycle.BROKEN)

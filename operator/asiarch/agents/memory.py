@@ -23,6 +23,9 @@ TRAINING = 0.03
 SHARPNESS = 0.02
 """The effect that makes a block e times as likely."""
 
+CURIOSITY = 0.5
+"""The share of the remaining doubt that goes into a draw: all of it would drown what one lesson can say."""
+
 _LIMIT = 3.0
 _INTERVAL = 2 * 1.96
 
@@ -50,7 +53,8 @@ def believe(tag: str, around: Sequence[str], records: Sequence[LessonRecord], ke
         precision, total = precision + weight, total + weight * float(record.lesson.delta)
         heard.append((weight, record))
     effect = total / precision
-    drawn = effect + NormalDist().inv_cdf(_inside(uniform(f"{key}/{tag}/effect"))) / sqrt(precision)
+    doubt = NormalDist().inv_cdf(_inside(uniform(f"{key}/{tag}/effect"))) / sqrt(precision)
+    drawn = effect + CURIOSITY * doubt
     heard.sort(key=lambda pair: (-pair[0], pair[1].candidate))
     strength = max(-_LIMIT, min(_LIMIT, drawn / SHARPNESS))
     return Belief(exp(strength), effect, tuple(record for _, record in heard))

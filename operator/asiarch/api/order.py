@@ -12,7 +12,6 @@ from asiarch.api.reason import Reason
 from asiarch.api.search import Contract, Cost, Rung, SearchName
 
 OrderKind = Literal["propose", "build", "repair", "analyze", "train"]
-MAX_ORDER_BYTES = 4096
 MAX_RESULT_BYTES = 4096
 """Of a training order's result: what a termination message holds."""
 MAX_CODE_BYTES = 200 * 1024

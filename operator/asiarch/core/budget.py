@@ -1,6 +1,6 @@
 """What a search may still spend: worst-case cost is reserved before an order starts and settled after it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from asiarch.api.base import seconds
 from asiarch.api.order import OrderKind
@@ -10,17 +10,18 @@ from asiarch.core.observation import Record
 
 def spent(records: Iterable[Record]) -> Cost:
     """Sum what the candidates cost so far."""
-    return total([r.cost for r in records])
+    return total(r.cost for r in records)
 
 
-def total(costs: Sequence[Cost]) -> Cost:
+def total(costs: Iterable[Cost]) -> Cost:
     """Sum costs."""
-    return Cost(
-        seconds=sum(c.seconds for c in costs),
-        gpu_seconds=sum(c.gpu_seconds for c in costs),
-        tokens=sum(c.tokens for c in costs),
-        usd=sum(c.usd for c in costs),
-    )
+    used, gpu_seconds, tokens, usd = 0.0, 0.0, 0, 0.0
+    for cost in costs:
+        used += cost.seconds
+        gpu_seconds += cost.gpu_seconds
+        tokens += cost.tokens
+        usd += cost.usd
+    return Cost(seconds=used, gpu_seconds=gpu_seconds, tokens=tokens, usd=usd)
 
 
 def limit(spec: SearchSpec, kind: OrderKind, rung: Rung | None) -> int:

@@ -27,8 +27,11 @@ class Tree:
 
 
 def functional_children(records: Mapping[str, Record]) -> Counter[str]:
-    """Count each parent's functional children; a candidate without any counts 0."""
-    return Counter(parent for r in records.values() if r.functional for parent in parents(r, records))
+    """Count each parent's functional children; a candidate without any counts 0.
+
+    A functional candidate's parents are known and earlier: one with others never left `Pending`.
+    """
+    return Counter(parent for r in records.values() if r.functional for parent in dict.fromkeys(r.parents))
 
 
 def parents(record: Record, records: Mapping[str, Record]) -> tuple[str, ...]:

@@ -17,6 +17,11 @@ def ranked(records: Iterable[Record]) -> tuple[Record, ...]:
     return tuple(sorted((r for r in records if r.functional), key=_place))
 
 
+def best(records: Iterable[Record]) -> Record | None:
+    """The first of the ranking, without ranking the rest."""
+    return min((r for r in records if r.functional), key=_place, default=None)
+
+
 def climbs(score: float, others: Sequence[float], promotion: Promotion) -> bool:
     """Whether a score just measured on a rung leads to the next one.
 

@@ -29,11 +29,11 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
     moved, records = _move(seen, now)
     judged = search.verdict(seen.search, records, now)
     live = [c for c in moved if c.status.phase in lifecycle.WORK]
-    reserved = _reservations(seen)
+    reserved, spent = _reservations(seen), budget.spent(records.values())
     creations: tuple[CreateCandidate, ...] = search.first_candidates(seen.search, records)
     granted = orders.Grants({}, {})
     if judged.starts:
-        granted = orders.grant(seen.search, live, budget.spent(records.values()), reserved, now)
+        granted = orders.grant(seen.search, live, spent, _held(reserved, live), now)
         if judged.proposes and granted.short is None and not creations and _all_numbered(records):
             creations = search.next_candidates(seen.search, records)
     final = [_name_order(c, granted, now) for c in moved]
@@ -41,6 +41,7 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
         reservations={**reserved, **granted.reserved},
         busy=bool(creations) or _under_way(final, starts=judged.starts and granted.short is None),
         short=granted.short,
+        spent=spent,
     )
     status = search.status(seen.search, records, judged, progress, now)
     actions = (*creations, *_starts(seen, final), *_stops(seen, final, now))
@@ -55,7 +56,9 @@ def _move(seen: Observation, now: Instant) -> tuple[list[Candidate], dict[str, R
     moved = []
     for candidate in _numbered(seen):
         name = candidate.name
-        changed = reconcile_candidate(candidate, _child(seen, candidate, today), seen.sources.get(name), around)
+        changed = reconcile_candidate(
+            candidate, _child(seen, candidate, today), seen.sources.get(name), around
+        )
         if changed is not seen.candidates[name]:
             records[name] = record(changed)
         moved.append(changed)
@@ -110,6 +113,12 @@ def _reservations(seen: Observation) -> dict[str, Cost]:
     known = seen.search.status.reservations
     named = ((c, c.status.order.name) for c in seen.live if c.status.order is not None)
     return {name: known.get(name) or orders.worst_case(seen.search, c) for c, name in named}
+
+
+def _held(reserved: dict[str, Cost], live: list[Candidate]) -> dict[str, Cost]:
+    """Reservations of orders that are still under way; what was settled in this turn is spent, not reserved as well."""
+    named = (c.status.order.name for c in live if c.status.order is not None)
+    return {name: reserved[name] for name in named}
 
 
 def _name_order(candidate: Candidate, granted: orders.Grants, now: Instant) -> Candidate:

@@ -9,7 +9,7 @@ from asiarch.api.candidate import CandidateSpec
 from asiarch.api.names import candidate_name
 from asiarch.api.reason import Reason
 from asiarch.api.search import ArchitectureSearch, Best, Cost, Counts, SearchPhase, SearchStatus
-from asiarch.core import budget, chance, ranking
+from asiarch.core import chance, ranking
 from asiarch.core.actions import CreateCandidate
 from asiarch.core.conditions import search_conditions
 from asiarch.core.fitness import CEILINGS
@@ -98,7 +98,7 @@ def _since_best(records: Mapping[str, Record]) -> int:
         (r for r in records.values() if r.terminal and r.origin != "Baseline"),
         key=lambda r: (r.finished_at, r.ordinal),
     )
-    best = next(iter(ranking.ranked(records.values())), None)
+    best = ranking.best(records.values())
     names = [r.name for r in ended]
     return len(names) - (names.index(best.name) + 1 if best is not None and best.name in names else 0)
 
@@ -173,6 +173,7 @@ class Progress:
     """Whether anything is under way, was just named or is about to be created."""
     short: str | None
     """The field of the budget that kept an order from being named."""
+    spent: Cost
 
 
 def status(
@@ -182,12 +183,14 @@ def status(
     progress: Progress,
     now: Instant,
 ) -> SearchStatus:
-    """Derive a search's status from its candidates; equal to the old one when nothing changed."""
+    """Derive a search's status from its candidates; the old one when nothing changed that is worth a write.
+
+    While the search runs, a reservation that has become needless alone is not: it goes with the next write.
+    """
     old = search.status
     if progress.short is not None:
-        judged = Verdict(
-            Reason.BUDGET_EXHAUSTED, _short_message(search, records, progress.short), starts=False
-        )
+        message = _short_message(search, records, progress.short, progress.spent)
+        judged = Verdict(Reason.BUDGET_EXHAUSTED, message, starts=False)
     phase = _phase(judged, busy=progress.busy)
     ended = phase in ("Complete", "Failed")
     new = old.model_copy(
@@ -200,11 +203,13 @@ def status(
             "finished_at": (old.finished_at or timestamp(now)) if ended else None,
             "reservations": dict(progress.reservations),
             "counts": _counts(records.values()),
-            "cost": budget.spent(records.values()),
+            "cost": progress.spent,
             "best": _best(search, records),
         }
     )
-    return new.model_copy(update={"conditions": search_conditions(new, now)})
+    new = new.model_copy(update={"conditions": search_conditions(new, now)})
+    needless = phase == "Running" and new.reservations.keys() < old.reservations.keys()
+    return old if needless and new.model_copy(update={"reservations": old.reservations}) == old else new
 
 
 def _phase(judged: Verdict, *, busy: bool) -> SearchPhase:
@@ -215,8 +220,7 @@ def _phase(judged: Verdict, *, busy: bool) -> SearchPhase:
     return "Running" if busy or judged.reason == Reason.RUNNING else "Complete"
 
 
-def _short_message(search: ArchitectureSearch, records: Mapping[str, Record], field: str) -> str:
-    cost = budget.spent(records.values())
+def _short_message(search: ArchitectureSearch, records: Mapping[str, Record], field: str, cost: Cost) -> str:
     used = {"gpuHours": cost.gpu_seconds / 3600, "tokens": cost.tokens, "usd": cost.usd}[field]
     ended = sum(1 for r in records.values() if r.terminal)
     most = {
@@ -246,7 +250,7 @@ def _counts(records: Iterable[Record]) -> Counts:
 
 
 def _best(search: ArchitectureSearch, records: Mapping[str, Record]) -> Best | None:
-    first = next(iter(ranking.ranked(records.values())), None)
+    first = ranking.best(records.values())
     if first is None or first.fitness is None:
         return None
     scoring = [r.name for r in search.spec.evaluation.ladder if r.task != "Gates"]

@@ -141,7 +141,9 @@ class Runner:
 def _player(job: Job, sockets: Path) -> Job:
     """The same job in the jail for machine-written code, which sees its file and the socket only."""
     code = Path(job.env["ASIARCH_CODE"])
-    return replace(job, jail="hostile", seconds=job.seconds + GRACE, cwd=Path("/"), read=(code,), write=(sockets,))
+    return replace(
+        job, jail="hostile", seconds=job.seconds + GRACE, cwd=Path("/"), read=(code,), write=(sockets,)
+    )
 
 
 def _result(order: Order, path: Path, ended: Exit, used: float) -> Result:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from asiarch.api.candidate import Candidate, CandidateStatus
 from asiarch.api.document import parse, write
+from asiarch.api.order import Order
 from asiarch.api.search import ArchitectureSearch, SearchStatus
 
 
@@ -125,8 +126,15 @@ class Store:
 
     def was_started(self, order: str) -> bool:
         """Whether an order's process was ever about to be started."""
-        return (self.order_directory(order) / "started").exists()
+        return (self.order_directory(order) / "order.json").exists()
 
-    def mark_started(self, order: str) -> None:
-        """Write down, before it happens, that an order's process starts: it never starts again at this attempt."""
-        write_whole(self.order_directory(order) / "started", "")
+    def begin_order(self, order: Order, context: str | None) -> Path:
+        """Write an order down, its context first; from then on it counts as started, once for this attempt."""
+        place = self.order_directory(order.name)
+        place.mkdir(parents=True, exist_ok=True)
+        if context is not None:
+            (place / "context.json").write_text(context)
+        write_whole(
+            place / "order.json", order.model_dump_json(by_alias=True, indent=1, exclude_defaults=True)
+        )
+        return place

@@ -25,7 +25,7 @@ from asiarch.core.context import context
 from asiarch.core.observation import Child, Observation, Record, record
 from asiarch.local.nursery import NurseryError
 from asiarch.local.runner import Runner, read_result
-from asiarch.local.store import Store, write_whole
+from asiarch.local.store import Store
 
 
 class OvertakenError(Exception):
@@ -175,15 +175,13 @@ class LocalWorld:
         """Write the order down, then start it; an order that was ever started is not started again."""
         if order.name in self._tasks or self._store.was_started(order.name):
             return
-        place = self._store.order_directory(order.name)
-        place.mkdir(parents=True, exist_ok=True)
-        write_whole(
-            place / "order.json", order.model_dump_json(by_alias=True, indent=1, exclude_defaults=True)
-        )
+        told = None
         if order.kind != "train":
             seen = Observation(self._search, self._candidates, self._records, {})
-            told = context(order, seen, self._store.code)
-            write_whole(place / "context.json", told.model_dump_json(by_alias=True, exclude_defaults=True))
+            told = context(order, seen, self._store.code).model_dump_json(
+                by_alias=True, exclude_defaults=True
+            )
+        place = self._store.begin_order(order, told)
         self._children[order.name] = Child(order.name)
         task = asyncio.create_task(self._run(order, place), name=order.name)
         task.add_done_callback(self._notice)
@@ -197,7 +195,6 @@ class LocalWorld:
 
     async def _run(self, order: Order, place: Path) -> None:
         """Do an order to its end; for several seeds one after the other."""
-        self._store.mark_started(order.name)
         try:
             results = await self._results(order, place)
         except NurseryError as error:

@@ -19,6 +19,9 @@ from asiarch.core.chance import draw, uniform
 
 MAX_USES = 8
 _MAX_MOTIVATION = 1024
+_REDRAWS = 8
+"""How often a draft that repeats a mixer that was shown is drawn again, before it is proposed all the same."""
+
 _CROSSING = 0.25
 _STEPS, _STEP_WEIGHTS = (1, 2, 3), (0.55, 0.3, 0.15)
 _RULE_WEIGHT = 0.5
@@ -48,14 +51,15 @@ class Move:
 
 
 def propose(context: Context) -> Proposal:
-    """Propose a mixer that differs from the parent in a few blocks."""
+    """Propose a mixer that differs from the parent in a few blocks, and from each reference."""
     parent = _parent_recipe(context)
-    recipe, moves = parent, list[Move]()
     key = f"{context.order.seed}/{context.resample}/propose"
-    for step in range(draw(_STEPS, _STEP_WEIGHTS, f"{key}/steps") + context.resample):
-        made = _step(recipe, context, moves, f"{key}/{step}")
-        recipe = recipe.change(**{move.block: move.value for move in made})
-        moves += made
+    shown = {parent, *(recipe for _, recipe in _references(context))}
+    recipe, moves = _draft(parent, context, key)
+    for again in range(_REDRAWS):
+        if recipe not in shown:
+            break
+        recipe, moves = _draft(parent, context, f"{key}/again-{again}")
     helpers = dict.fromkeys(r.candidate for move in moves if _speaks_for(move) for r in move.belief.lessons)
     return Proposal(
         name=title(recipe),
@@ -65,17 +69,32 @@ def propose(context: Context) -> Proposal:
     )
 
 
+def _draft(parent: Recipe, context: Context, key: str) -> tuple[Recipe, list[Move]]:
+    """Change the parent step by step."""
+    recipe, moves = parent, list[Move]()
+    for step in range(draw(_STEPS, _STEP_WEIGHTS, f"{key}/steps") + context.resample):
+        made = _step(recipe, context, moves, f"{key}/{step}")
+        recipe = recipe.change(**{move.block: move.value for move in made})
+        moves += made
+    return recipe, moves
+
+
+def _references(context: Context) -> list[tuple[str, Recipe]]:
+    """The references whose files tell their recipe."""
+    return [(r.candidate, found) for r in context.references if (found := described(r.code))]
+
+
 def _parent_recipe(context: Context) -> Recipe:
     """The parent's recipe; where it has none that can be read, a shipped mixer's."""
     own = described(context.parent.code) if context.parent else None
-    shipped = described(baselines.source(_START))
-    assert shipped is not None, f"{_START} tells no recipe"
-    return own or shipped
+    recipe = own or described(baselines.source(_START))
+    assert recipe is not None, f"{_START} tells no recipe"
+    return recipe
 
 
 def _step(recipe: Recipe, context: Context, done: list[Move], key: str) -> list[Move]:
     """Change one block, or cross with a reference; a block that was changed already stays."""
-    known = [(r.candidate, found) for r in context.references if (found := described(r.code))]
+    known = _references(context)
     touched = {move.block for move in done}
     if known and recipe.rule in _SEARCHED and uniform(f"{key}/cross") < _CROSSING:
         source, other = draw(known, None, f"{key}/reference")
