@@ -45,7 +45,8 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
     )
     status = search.status(seen.search, records, judged, progress, now)
     actions = (*creations, *_starts(seen, final), *_stops(seen, final, now))
-    return Plan(_writes(seen, status, final), actions, _wake_after(seen, final, now))
+    wake_after = 0.0 if creations else _wake_after(seen, final, now)
+    return Plan(_writes(seen, status, final), actions, wake_after)
 
 
 def _move(seen: Observation, now: Instant) -> tuple[list[Candidate], dict[str, Record]]:

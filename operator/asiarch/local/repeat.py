@@ -39,7 +39,7 @@ async def repeat(store: Store, seen: Observation, name: str, modules: Modules) -
     candidate = seen.candidates[name]
     if candidate.status.code is None:
         return []
-    runner = Runner(modules)
+    runner = Runner(modules, store.directory / name)
     await runner.start()
     lines: list[Line] = []
     try:

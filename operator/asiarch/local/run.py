@@ -16,6 +16,8 @@ from asiarch.loop import turn
 Clock = Callable[[], Instant]
 
 
+RESYNC = 2.0
+"""Seconds after which a turn is taken even if nothing happened."""
 TICK = 0.25
 """Seconds between two looks of a view while nothing happens."""
 
@@ -36,7 +38,7 @@ async def run(store: Store, modules: Modules, view: View, clock: Clock) -> Archi
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupted.set)
-    runner = Runner(modules)
+    runner = Runner(modules, store.directory)
     await runner.start()
     world = LocalWorld(store, runner)
     try:
@@ -56,16 +58,19 @@ async def _turns(
         view.show(seen, now)
         if interrupted.is_set() or (plan.idle and seen.search.status.phase != "Running"):
             return seen.search
-        if plan.idle:
+        if seen.search.status.phase == "Running":
             await _watch(world, view, clock, interrupted, plan.wake_after)
 
 
 async def _watch(
     world: LocalWorld, view: View, clock: Clock, interrupted: asyncio.Event, seconds: float | None
 ) -> None:
-    """Wait until something happens or so many seconds have passed, showing meanwhile how time goes by."""
-    end = None if seconds is None else clock() + seconds
-    while not interrupted.is_set() and (end is None or clock() < end):
+    """Wait until something happens or so many seconds have passed, showing meanwhile how time goes by.
+
+    Now and then a turn is taken without any event: should one be missed, it costs seconds and nothing else.
+    """
+    end = clock() + (RESYNC if seconds is None else min(seconds, RESYNC))
+    while not interrupted.is_set() and clock() < end:
         if await world.wait(TICK):
             return
         seen = await world.observe(world.name)

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -36,15 +37,14 @@ class Modules:
 class Runner:
     """Starts orders' processes in warm parents, waits for them and reads what they left."""
 
-    def __init__(self, modules: Modules) -> None:
-        """Choose who does orders; nothing starts before `start`."""
+    def __init__(self, modules: Modules, owner: Path) -> None:
+        """Choose who does orders; nothing starts before `start`. One runner at a time serves the directory `owner`."""
         self._modules = modules
         self._exits: dict[str, asyncio.Future[Exit]] = {}
         trusted = tuple(dict.fromkeys((modules.agent, modules.referee)))
         self._trusted = Nursery(trusted, self._ended, path=modules.path)
         self._hostile = Nursery((modules.player,), self._ended, path=modules.path) if modules.player else None
-        self._sockets = Path(tempfile.mkdtemp(prefix="asiarch-"))
-        self._sockets.chmod(0o711)
+        self._sockets = _scratch(owner)
 
     async def start(self) -> None:
         """Begin to warm up; an order started meanwhile waits for its parent."""
@@ -136,6 +136,19 @@ class Runner:
             memory=MEMORY,
             processes=PROCESSES,
         )
+
+
+def _scratch(owner: Path) -> Path:
+    """A short path for sockets, whose names may have 108 bytes; what a killed runner left there is swept away."""
+    name = sha256(str(owner).encode()).hexdigest()[:12]
+    path = Path(tempfile.gettempdir()) / f"asiarch-{os.geteuid()}-{name}"
+    path.mkdir(mode=0o711, exist_ok=True)
+    if path.is_symlink() or path.stat().st_uid != os.geteuid():
+        path = Path(tempfile.mkdtemp(prefix="asiarch-"))
+    path.chmod(0o711)
+    for left in path.iterdir():
+        shutil.rmtree(left, ignore_errors=True)
+    return path
 
 
 def _player(job: Job, sockets: Path) -> Job:
