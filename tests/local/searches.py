@@ -63,6 +63,13 @@ def start(folder: Path, *arguments: str, manifest: str = MANIFEST) -> Running:
     return Running(process)
 
 
+def asiarch(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Run another command in `folder`; returns the exit code and what was said."""
+    command = [sys.executable, "-m", "asiarch.cli", *arguments, "--dir", "runs"]
+    done = subprocess.run(command, cwd=folder, text=True, capture_output=True, timeout=120, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
 def candidates(folder: Path) -> list[dict[str, Any]]:
     """The candidates' files of the one search below `folder`, in ordinal order."""
     paths = (folder / "runs" / "small" / "candidates").glob("*.yaml")

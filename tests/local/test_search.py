@@ -1,13 +1,15 @@
 """Whole searches on this machine, as a user runs them: real agents, real training, real kills."""
 
+import json
 import os
 import random
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.local.searches import candidates, canonical, start
+from tests.local.searches import MANIFEST, asiarch, candidates, canonical, start
 
 TERMINAL = {"Complete", "Rejected", "Failed"}
 KILLS = 4
@@ -96,3 +98,34 @@ def test_two_runs_of_one_directory_are_refused(tmp_path: Path) -> None:
     first.kill()
     assert code == 2
     assert "in use by another asiarch run" in said
+
+
+def test_a_rerun_gives_the_same_numbers(undisturbed: Path) -> None:
+    complete = next(c for c in candidates(undisturbed) if c["status"]["phase"] == "Complete")
+    code, said = asiarch(undisturbed, "rerun", complete["metadata"]["name"])
+    assert code == 0, said
+    assert "score" in said
+    assert "≠" not in said
+
+
+def test_what_people_look_at_can_be_looked_at(undisturbed: Path) -> None:
+    name = candidates(undisturbed)[0]["metadata"]["name"]
+    for command in (["status"], ["lineage"], ["show", name], ["report"]):
+        code, said = asiarch(undisturbed, *command)
+        assert code == 0, said
+        assert said.strip()
+
+
+def test_a_raised_budget_goes_on_where_the_search_ended(undisturbed: Path, tmp_path: Path) -> None:
+    shutil.copytree(undisturbed / "runs", tmp_path / "runs")
+    code, said = start(tmp_path, manifest=MANIFEST.replace("candidates: 3", "candidates: 4")).end()
+    assert code == 0, said
+    assert len(candidates(tmp_path)) == 6
+    assert json.loads(canonical(tmp_path))[:5] == json.loads(canonical(undisturbed))
+
+
+def test_what_makes_results_comparable_may_not_change(undisturbed: Path, tmp_path: Path) -> None:
+    shutil.copytree(undisturbed / "runs", tmp_path / "runs")
+    code, said = start(tmp_path, manifest=MANIFEST.replace("steps: 12", "steps: 13")).end()
+    assert code == 2
+    assert "spec.evaluation.ladder" in said
