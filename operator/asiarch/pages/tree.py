@@ -126,7 +126,8 @@ def _mark(
 ) -> Mark:
     status, deepest = candidate.status, row.deepest if row else None
     ended = record.phase in ("Rejected", "Failed")
-    room = int((LABEL_END - place[0] - 60) / CHARACTER)
+    # What leads to the best is set in bold, which is wider.
+    room = int((LABEL_END - place[0] - 60) / (CHARACTER * (1.13 if best else 1.0)))
     score, rung = (number(deepest.value), deepest.rung) if deepest else _why(record)
     return Mark(
         name=record.name,
