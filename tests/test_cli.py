@@ -79,6 +79,13 @@ def test_a_manifest_that_is_not_there_is_refused(run: Run, tmp_path: Path) -> No
     assert (code, "gone.yaml" in err, "No such file" in err) == (cli.EXIT_USAGE, True, True)
 
 
+def test_a_directory_that_is_a_file_is_refused(run: Run, tmp_path: Path) -> None:
+    manifest = tmp_path / "search.yaml"
+    manifest.write_text(MANIFEST)
+    code, _, err = run("run", manifest, "--dir", manifest)
+    assert (code, "Name a --dir" in err) == (cli.EXIT_USAGE, True)
+
+
 def test_a_candidate_that_names_itself_as_parent_is_refused_and_nothing_is_started(
     run: Run, tmp_path: Path
 ) -> None:
@@ -103,6 +110,27 @@ def test_a_candidate_of_another_search_is_refused(run: Run, tmp_path: Path) -> N
     )
     code, _, err = run("run", manifest, "--candidate", mine, "--dir", tmp_path / "runs")
     assert (code, "spec.searchName other" in err) == (cli.EXIT_USAGE, True)
+
+
+def test_a_candidate_by_a_name_that_the_search_gives_itself_is_refused(run: Run, tmp_path: Path) -> None:
+    manifest, mine = tmp_path / "search.yaml", tmp_path / "mine.yaml"
+    manifest.write_text(MANIFEST)
+    mine.write_text(
+        "apiVersion: asiarch.dev/v1alpha1\nkind: Candidate\nmetadata: {name: small-0000}\n"
+        "spec: {searchName: small, origin: User, idea: x}\n"
+    )
+    code, _, err = run("run", manifest, "--candidate", mine, "--dir", tmp_path / "runs")
+    assert (code, "metadata.name small-0000" in err) == (cli.EXIT_USAGE, True)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_baseline_that_is_not_utf_8_is_refused(run: Run, tmp_path: Path) -> None:
+    manifest = tmp_path / "search.yaml"
+    manifest.write_text(MANIFEST.replace("- name: delta-net", "- {name: mine, source: {file: mine.py}}"))
+    (tmp_path / "mine.py").write_bytes(b"\xff")
+    code, _, err = run("run", manifest, "--dir", tmp_path / "runs")
+    assert (code, "mine.py, which is not UTF-8" in err) == (cli.EXIT_USAGE, True)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_validate_says_what_is_valid_and_every_fault_of_the_rest(run: Run, tmp_path: Path) -> None:

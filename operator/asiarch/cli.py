@@ -37,6 +37,9 @@ def main() -> None:
     except (ManifestError, AlreadyRunningError) as error:
         print(error, file=sys.stderr)
         sys.exit(EXIT_USAGE)
+    except (PermissionError, NotADirectoryError) as error:
+        print(f"{error.filename}: {error.strerror}. Name a --dir that you may write to.", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
 
 
 @app.command()
@@ -150,7 +153,8 @@ def rerun(
 
     store = _store(directory, search)
     seen = look.observe(store)
-    _known(candidate, seen.candidates)
+    measured = {c.name for c in seen.candidates.values() if c.status.rungs}
+    _known(candidate, measured, "a candidate that was measured")
     same = True
     for line in asyncio.run(repeat.repeat(store, seen, candidate, Modules())):
         print(line)
@@ -192,11 +196,11 @@ def _store(directory: Path, search: str) -> Store:
     raise ManifestError([Fault("--search", search or "nothing", wanted, subject=str(directory))])
 
 
-def _known(candidate: str, known: Collection[str]) -> None:
+def _known(candidate: str, known: Collection[str], wanted: str = "a candidate of this search") -> None:
     """Refuse a name that no candidate has; raises ManifestError."""
     if candidate not in known:
         step = suggestion(candidate, known) or "asiarch lineage lists them"
-        raise ManifestError([Fault("CANDIDATE", candidate, "a candidate of this search", step)])
+        raise ManifestError([Fault("CANDIDATE", candidate, wanted, step)])
 
 
 if __name__ == "__main__":

@@ -108,6 +108,16 @@ def test_a_rerun_gives_the_same_numbers(undisturbed: Path) -> None:
     assert "≠" not in said
 
 
+def test_a_rerun_of_what_was_never_measured_is_refused(undisturbed: Path, tmp_path: Path) -> None:
+    shutil.copytree(undisturbed / "runs", tmp_path / "runs")
+    name = candidates(undisturbed)[0]["metadata"]["name"]
+    path = tmp_path / "runs" / "small" / "candidates" / f"{name}.yaml"
+    path.write_text(path.read_text().partition("status:")[0])
+    code, said = asiarch(tmp_path, "rerun", name)
+    assert code == 2
+    assert "wanted a candidate that was measured" in said
+
+
 def test_what_people_look_at_can_be_looked_at(undisturbed: Path) -> None:
     name = candidates(undisturbed)[0]["metadata"]["name"]
     for command in (["status"], ["lineage"], ["show", name], ["report"]):

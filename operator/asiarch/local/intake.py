@@ -1,5 +1,6 @@
 """Takes manifests in: checks what they say and what they name, before anything is written or started."""
 
+import re
 from pathlib import Path
 
 from asiarch.api.candidate import Candidate
@@ -67,6 +68,9 @@ def _candidate(path: Path, search: ArchitectureSearch) -> Candidate:
         raise _refused(
             path, f"spec.origin {found.spec.origin}", "User", "only the search itself creates others"
         )
+    if re.fullmatch(rf"{re.escape(search.name)}-\d{{4,}}x*", found.name):
+        wanted = "a name that the search doesn't give itself"
+        raise _refused(path, f"metadata.name {found.name}", wanted, "name it otherwise")
     return found
 
 
@@ -124,11 +128,17 @@ def _missing_baseline(place: int, baseline: Baseline) -> list[Fault]:
 
 
 def _missing_file(path: str, source: FileSource | None) -> list[Fault]:
-    if source is None or Path(source.file).is_file():
+    if source is None:
         return []
-    return [
-        Fault(path, f"{source.file}, which is no file", "a Python file", "create it, or correct the path")
-    ]
+    try:
+        Path(source.file).read_text(encoding="utf-8")
+    except OSError:
+        found = f"{source.file}, which is no file that can be read"
+    except UnicodeDecodeError:
+        found = f"{source.file}, which is not UTF-8"
+    else:
+        return []
+    return [Fault(path, found, "a Python file", "create it, or correct the path")]
 
 
 def _missing_dataset(path: str, dataset: Dataset) -> list[Fault]:

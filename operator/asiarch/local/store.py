@@ -26,7 +26,10 @@ def write_whole(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
-        os.write(descriptor, text.encode())
+        rest = text.encode()
+        while rest:
+            # A disk that is nearly full takes a part, and refuses only the next.
+            rest = rest[os.write(descriptor, rest) :]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -44,7 +47,7 @@ class Store:
     def __init__(self, directory: Path) -> None:
         """Name the directory; nothing is read or made yet."""
         self.directory = directory.absolute()
-        self._heads: dict[str, str] = {}
+        self._heads: dict[Path, str] = {}
         self._lock: int | None = None
 
     def open(self) -> None:
@@ -80,31 +83,32 @@ class Store:
 
     def write_search(self, search: ArchitectureSearch) -> None:
         """Write the search with its status; the head is dumped again only when the spec changed."""
-        self._heads.pop("search", None)
+        self._heads.pop(self.directory / "search.yaml", None)
         self.write_search_status(search, search.status)
 
     def write_search_status(self, search: ArchitectureSearch, status: SearchStatus) -> None:
         """Write the search's status beside its unchanged spec."""
-        self._write(self.directory / "search.yaml", "search", search, status)
+        self._write(self.directory / "search.yaml", search, status)
 
     def write_candidate(self, candidate: Candidate, status: CandidateStatus) -> None:
         """Write a candidate's status beside its spec, which never changes."""
-        self._write(
-            self.directory / "candidates" / f"{candidate.name}.yaml", candidate.name, candidate, status
-        )
+        self._write(self._candidate_path(candidate.name), candidate, status)
 
-    def _write(self, path: Path, key: str, thing: ArchitectureSearch | Candidate, status: BaseModel) -> None:
-        head = self._heads.get(key)
+    def _candidate_path(self, name: str) -> Path:
+        return self.directory / "candidates" / f"{name}.yaml"
+
+    def _write(self, path: Path, thing: ArchitectureSearch | Candidate, status: BaseModel) -> None:
+        head = self._heads.get(path)
         if head is None:
             data = {"apiVersion": thing.api_version, "kind": thing.kind}
-            head = self._heads[key] = write(
+            head = self._heads[path] = write(
                 {**data, "metadata": dump(thing.metadata), "spec": dump(thing.spec)}
             )
         write_whole(path, head + write({"status": dump(status)}))
 
     def forget(self, name: str) -> None:
         """Drop what is held in memory of a candidate that will not be written again."""
-        self._heads.pop(name, None)
+        self._heads.pop(self._candidate_path(name), None)
 
     def keep_code(self, digest: str, text: str) -> None:
         """Store a candidate's file under its digest."""

@@ -206,10 +206,9 @@ class LocalWorld:
             del self._tasks[order.name]
         stopped = self._stopped.pop(order.name, None)
         if stopped is not None:
-            results = tuple(
-                r.model_copy(update={"reason": stopped, "message": "Stopped past its deadline."})
-                for r in results
-            )
+            # What had ended well before it could be stopped stays: only this process was late to hear of it.
+            late = {"reason": stopped, "message": "Stopped past its deadline."}
+            results = tuple(r if r.reason is None else r.model_copy(update=late) for r in results)
         self._end(order.name, results)
 
     async def _results(self, order: Order, place: Path) -> tuple[Result, ...]:
