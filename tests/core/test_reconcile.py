@@ -200,6 +200,23 @@ def test_a_spent_gpu_budget_stops_before_it_is_overshot_and_a_raise_goes_on() ->
     assert world.search.status.counts.proposed == 4
 
 
+def test_a_lost_order_is_charged_for_all_its_seeds_since_it_was_named() -> None:
+    def lost_once(order: Order) -> tuple[Result, ...]:
+        if order.candidate != "s-0001" or order.rung != ON_GPUS or order.attempt > 1:
+            return played(order)
+        return (Result(order=order.name, attempt=1, reason=Reason.LOST, message="node gone"),)
+
+    def lasts(order: Order) -> float:
+        return 5000.0 if order.rung == ON_GPUS else 1.0
+
+    world = driven(
+        SimulatedWorld(a_search(candidates=1, ladder=(GATES, ON_GPUS)), play=lost_once, lasts=lasts)
+    )
+    check_ended(world)
+    cost = world.candidates["s-0001"].status.cost
+    assert cost.gpu_seconds == pytest.approx(4 * (5000 + 2 * 7))
+
+
 def test_a_target_ends_the_search_early() -> None:
     world = driven(SimulatedWorld(a_search(candidates=40, stop=Stop(target_fitness="0.6"))))
     check_ended(world)

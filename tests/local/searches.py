@@ -77,7 +77,7 @@ def candidates(folder: Path) -> list[dict[str, Any]]:
     return sorted(read, key=lambda c: c["status"].get("ordinal", -1))
 
 
-TIMES = {"startedAt", "finishedAt", "seconds", "lastTransitionTime", "cost", "isolation"}
+TIMES = {"startedAt", "finishedAt", "seconds", "lastTransitionTime", "cost"}
 
 
 def canonical(folder: Path) -> str:

@@ -13,7 +13,7 @@ from asiarch_trainer.wire import HEADER, MAGIC, Kind, Tensor, Wire, WireError
 
 Act = Callable[[socket.socket, Wire], None]
 WITH_TENSOR = {"mix", "logits", "step"}
-DONE_AFTER = {"load", "build", "shake"}
+DONE_AFTER = {"load", "build", "shake", "aside", "stop"}
 _PATIENCE = 30.0
 
 
@@ -52,10 +52,11 @@ def connected(path: Path) -> socket.socket:
 
 def serve_until(wire: Wire, at: str) -> None:
     """Answer each request with what fits it and means nothing."""
-    vocabulary = 0
+    vocabulary = aside = 0
     while (request := json.loads(wire.receive(soon()).text))["do"] != at:
         kind = request["do"]
-        if kind == "stop":
+        aside += {"aside": 1, "stop": -1}.get(kind, 0)
+        if aside < 0:
             return
         vocabulary = request.get("vocabulary", vocabulary)
         given = wire.receive(soon()).tensor if kind in WITH_TENSOR else None

@@ -105,6 +105,12 @@ def test_what_passes_at_first_is_caught_after_training(ring: Ring, source: str, 
     assert found.measurement.curve
 
 
+def test_who_looks_ahead_only_where_nobody_asked_can_t_know_where_that_is(ring: Ring) -> None:
+    source = (Path(__file__).parent / "mixers" / "avoids_secrets.txt").read_text()
+    found = ring.hold(source, Rung(name="recall", task="SyntheticRecall"))
+    assert found.reason == "CausalityViolation", found.message
+
+
 def test_divergence_keeps_the_curve_so_far(ring: Ring) -> None:
     rung = RECALL.model_copy(update={"steps": 30})
     found = ring.hold(cheats.EXPLODES, rung)

@@ -7,6 +7,9 @@ from asiarch.api.order import OrderKind
 from asiarch.api.search import Budget, Cost, Rung, SearchSpec
 from asiarch.core.observation import Record
 
+START_ALLOWANCE = 60
+"""Seconds that an order's processes may need to come up, on top of their own limit."""
+
 
 def spent(records: Iterable[Record]) -> Cost:
     """Sum what the candidates cost so far."""

@@ -114,8 +114,9 @@ def _lost(candidate: Candidate, results: Sequence[Result], around: Surroundings)
     cost = Cost()
     if order is not None and order.kind == "train":
         rung = _rung(candidate, around.search)
-        most = budget.limit(around.search.spec, "train", rung)
-        used = min(most, max(0.0, around.now - instant(order.deadline) + most))
+        most = rung.seeds * budget.limit(around.search.spec, "train", rung)
+        named = instant(order.deadline) - most - budget.START_ALLOWANCE
+        used = min(float(most), max(0.0, around.now - named))
         cost = budget.training_cost(rung, used)
     again = {"order": None, "lost": status.lost + 1, "cost": status.cost + cost}
     status = status.model_copy(update=again)

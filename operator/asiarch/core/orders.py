@@ -10,9 +10,6 @@ from asiarch.api.order import Order, OrderKind
 from asiarch.api.search import ArchitectureSearch, Cost, Rung
 from asiarch.core import budget, chance, lifecycle
 
-START_ALLOWANCE = 60
-"""Seconds that an order's processes may need to come up, on top of their own limit."""
-
 
 @dataclass(frozen=True, slots=True)
 class Grants:
@@ -114,7 +111,7 @@ def _next_order(search: ArchitectureSearch, candidate: Candidate, kind: OrderKin
     rung = _rung(search, candidate) if kind == "train" else None
     name = order_name(candidate.name, kind, attempt, rung.name if rung else None, _turn(candidate, kind))
     indices = rung.seeds if rung else 1
-    deadline = now + indices * budget.limit(search.spec, kind, rung) + START_ALLOWANCE
+    deadline = now + indices * budget.limit(search.spec, kind, rung) + budget.START_ALLOWANCE
     return OrderRef(
         name=name, kind=kind, rung=rung.name if rung else None, attempt=attempt, deadline=timestamp(deadline)
     )

@@ -155,11 +155,14 @@ def _starts(seen: Observation, final: list[Candidate]) -> tuple[Action, ...]:
 
 
 def _stops(seen: Observation, final: list[Candidate], now: Instant) -> tuple[Action, ...]:
-    """Stop what runs past its deadline; the world's own limit comes first, this is the second line."""
+    """Stop what runs past its deadline, and try it again.
+
+    The world's own limit comes first and blames the candidate; here the clock went on while the process stood still.
+    """
     today = timestamp(now)
     late = (c.status.order for c in final if c.status.order is not None and c.status.order.deadline < today)
     running = (ref for ref in late if ref.name in seen.children and seen.children[ref.name].results is None)
-    return tuple(StopOrder(ref.name, Reason.DEADLINE_EXCEEDED) for ref in running)
+    return tuple(StopOrder(ref.name, Reason.LOST) for ref in running)
 
 
 def _wake_after(seen: Observation, final: list[Candidate], now: Instant) -> float | None:

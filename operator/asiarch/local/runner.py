@@ -15,6 +15,7 @@ from asiarch.api.order import Order, Result
 from asiarch.api.reason import Reason
 from asiarch.api.search import Cost
 from asiarch.local.nursery import Exit, Job, Nursery
+from asiarch.local.store import write_whole
 
 MEMORY = 2 * 1024**3
 """Bytes that a process may take beyond what its warm parent holds."""
@@ -93,7 +94,10 @@ class Runner:
         finally:
             shutil.rmtree(sockets, ignore_errors=True)
         measured = _result(order, result, ended, time.monotonic() - begun)
-        return measured.model_copy(update={"isolation": isolation})
+        measured = measured.model_copy(update={"isolation": isolation})
+        # What the referee wrote doesn't know how the player was held; whoever recovers the result shall.
+        write_whole(result, measured.model_dump_json(by_alias=True, exclude_defaults=True))
+        return measured
 
     async def stop(self, order: Order) -> None:
         """Kill an order's processes."""

@@ -63,6 +63,7 @@ class Player:
             "weights": self._weights,
             "shake": self._shake,
             "cost": self._cost,
+            "aside": self._aside,
         }
 
     def serve(self) -> None:
@@ -75,6 +76,18 @@ class Player:
             except Exception as error:  # noqa: BLE001 - whatever the candidate raises is reported
                 said = complaint(error)
                 self._wire.send_text(Kind.ERROR, f"{said.reason}\n{said}", self._until)
+
+    def _aside(self, _request: Request) -> None:
+        """Let a copy of this process answer until it is stopped, so that this one sees nothing of what it was asked."""
+        copy = os.fork()
+        if copy == 0:
+            self._done()
+            try:
+                self.serve()
+            finally:
+                os._exit(0)
+        os.waitpid(copy, 0)
+        self._done()
 
     def _load(self, request: Request) -> None:
         text = read_code(self._given.code)

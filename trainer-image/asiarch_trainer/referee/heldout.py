@@ -1,10 +1,10 @@
 """Scoring a trained model on held-out sequences, so that looking ahead, remembering and learning in the test show.
 
-The order is the point: secret positions are asked for with nothing but their past shown; then the probes of the
-gates run on the trained weights; only then is a whole sequence shown. What was said of the secret positions must be
-said again, and they must not be answered worse than those that were never asked for (a cheat that recognises what it
-was asked before can repeat itself, but it can't have answered better than it knew). Last, other orders and single
-sequences must agree.
+Three processes answer, none of which saw what another was asked: copies of the trained player for the first two, the
+player itself for the third. The first is asked for secret positions with nothing but their past shown, and stands the
+probes of the gates on the trained weights. The second is shown some sequences in another order and alone. The third
+is shown the whole sequences, and scored. It must say again what the others said: to look ahead where nobody will
+compare, it would have to know which positions those were.
 
 Shapes: N sequences, T time, V vocabulary, R rows, P secret pairs.
 """
@@ -52,17 +52,29 @@ class _Secret:
     logits_RV: Floats
 
 
+@dataclass(frozen=True)
+class _Again:
+    """Rows that were asked for a second time: some together in another order, the first few alone."""
+
+    rows: Integers
+    together_RTV: Floats
+    alone: list[Floats]
+
+
 def examine(match: Match, test: HeldOut, sample: Examples) -> Scored:
     """Score the model that stands on the held-out sequences; `sample` holds other sequences alike, for the probes."""
     rng = match.streams.hidden(f"{test.name}/secret")
-    secrets = _ask_secrets(match, test, rng)
-    _probe(match, test, sample, rng)
+    with match.player.aside():
+        secrets = _ask_secrets(match, test, rng)
+        _probe(match, test, sample, rng)
+    with match.player.aside():
+        again = _look_again(match, test, rng)
     whole_NTV = _logits(match, test.tokens_NT)
     if not np.isfinite(whole_NTV).all():
         raise Verdict(Reason.NON_FINITE, f"The trained model's logits on {test.name} are not all finite.")
     found = scored(whole_NTV, test.targets_NT)
     _compare_secrets(test, secrets, whole_NTV, found.nll_NT)
-    _look_again(match, test, whole_NTV, rng)
+    _compare_again(test, again, whole_NTV)
     return found
 
 
@@ -164,20 +176,25 @@ def _no_worse(test: HeldOut, asked: list[Doubles], others: list[Doubles]) -> Non
         )
 
 
-def _look_again(match: Match, test: HeldOut, whole_NTV: Floats, rng: np.random.Generator) -> None:
+def _look_again(match: Match, test: HeldOut, rng: np.random.Generator) -> _Again:
     """Ask for some sequences in another order, in other company and alone."""
-    rows = rng.permutation(len(test.tokens_NT))[:_SECOND_LOOK]
-    change, row, position = probes.largest_change(whole_NTV[rows], _logits(match, test.tokens_NT[rows]))
+    rows = rng.permutation(len(test.tokens_NT))[:_SECOND_LOOK].astype(np.int32)
+    together_RTV = _logits(match, test.tokens_NT[rows])
+    return _Again(rows, together_RTV, [match.player.logits(test.tokens_NT[[row]]) for row in rows[:_SINGLES]])
+
+
+def _compare_again(test: HeldOut, again: _Again, whole_NTV: Floats) -> None:
+    """Refuse a model whose answers depend on what else it was asked."""
+    rows = again.rows
+    change, row, position = probes.largest_change(whole_NTV[rows], again.together_RTV)
     if not change <= _LOGIT_LIMIT:
         raise Verdict(
             Reason.NOT_REPEATABLE,
             f"After training on {test.name}, the logits at position {position} of held-out sequence {rows[row]}"
             f" changed by {change:.1e} in a second pass in another order (limit {_LOGIT_LIMIT:.0e}).",
         )
-    for single in rows[:_SINGLES]:
-        change, _, position = probes.largest_change(
-            whole_NTV[single : single + 1], match.player.logits(test.tokens_NT[single : single + 1])
-        )
+    for single, alone_1TV in zip(rows, again.alone, strict=False):
+        change, _, position = probes.largest_change(whole_NTV[[single]], alone_1TV)
         if not change <= _LOGIT_LIMIT:
             raise Verdict(
                 Reason.BATCH_LEAK,

@@ -9,7 +9,8 @@ Shapes: B batch, T time, C width, V vocabulary, P all parameters of a mixer.
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -99,6 +100,16 @@ class Player:
         self._vocabulary = host.vocabulary
         what = f"building {host.layers} mixers of width {host.width}"
         self._ask(what, {"do": "build", **asdict(host)})
+        self._done(what)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Ask a copy of the player, which ends with the block; what the copy was asked the player itself never saw."""
+        what = "stepping aside"
+        self._ask(what, {"do": "aside"})
+        self._done(what)
+        yield
+        self._ask(what, {"do": "stop"})
         self._done(what)
 
     def mix(self, x_BTC: Floats, *, layer: int = 0, train: bool = False) -> Floats:
