@@ -83,7 +83,7 @@ def test_a_directory_that_is_a_file_is_refused(run: Run, tmp_path: Path) -> None
     manifest = tmp_path / "search.yaml"
     manifest.write_text(MANIFEST)
     code, _, err = run("run", manifest, "--dir", manifest)
-    assert (code, "Name a --dir" in err) == (cli.EXIT_USAGE, True)
+    assert (code, "wanted a directory to write to" in err) == (cli.EXIT_USAGE, True)
 
 
 def test_a_candidate_that_names_itself_as_parent_is_refused_and_nothing_is_started(

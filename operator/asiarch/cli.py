@@ -37,9 +37,6 @@ def main() -> None:
     except (ManifestError, AlreadyRunningError) as error:
         print(error, file=sys.stderr)
         sys.exit(EXIT_USAGE)
-    except (PermissionError, NotADirectoryError) as error:
-        print(f"{error.filename}: {error.strerror}. Name a --dir that you may write to.", file=sys.stderr)
-        sys.exit(EXIT_USAGE)
 
 
 @app.command()
@@ -56,7 +53,13 @@ def run(
     from asiarch.local.runner import Modules
     from asiarch.pages import live
 
-    store = intake.take(directory, manifest, tuple(candidate))
+    try:
+        store = intake.take(directory, manifest, tuple(candidate))
+    except OSError as error:
+        fault = Fault(
+            "--dir", error.strerror or "an error", "a directory to write to", subject=str(error.filename)
+        )
+        raise ManifestError([fault]) from None
     view = live.view(Console())
     try:
         search = asyncio.run(local.run(store, Modules(), view, time.time))

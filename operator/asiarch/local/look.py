@@ -22,9 +22,9 @@ def observe(store: Store) -> Observation:
 
 
 def texts(store: Store, seen: Observation) -> Mapping[str, str]:
-    """The candidates' files by digest."""
+    """The candidates' files by digest; one that somebody deleted is left out."""
     digests = {c.status.code.digest for c in seen.candidates.values() if c.status.code is not None}
-    return {digest: store.code(digest) for digest in sorted(digests)}
+    return {digest: store.code(digest) for digest in sorted(digests) if store.code_path(digest).exists()}
 
 
 def machine() -> Mapping[str, str]:

@@ -56,10 +56,12 @@ async def _turns(
         plan = await turn(world, name, now)
         seen = await world.observe(name)
         view.show(seen, now)
-        if interrupted.is_set() or (plan.idle and seen.search.status.phase != "Running"):
+        if plan.idle and seen.search.status.phase != "Running":
             return seen.search
         if seen.search.status.phase == "Running":
             await _watch(world, view, clock, interrupted, plan.wake_after)
+        if interrupted.is_set():
+            return seen.search
 
 
 async def _watch(
