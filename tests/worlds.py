@@ -1,6 +1,7 @@
 """A small real world in memory, for the loop: orders take pretended time, and faults come on demand."""
 
 import heapq
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -14,6 +15,7 @@ from asiarch.api.search import ArchitectureSearch, Cost
 from asiarch.core import chance
 from asiarch.core.actions import (
     Action,
+    ArchiveCandidates,
     CandidateWrite,
     CreateCandidate,
     SearchWrite,
@@ -21,7 +23,7 @@ from asiarch.core.actions import (
     StopOrder,
     Write,
 )
-from asiarch.core.observation import Child, Observation, Record, record
+from asiarch.core.observation import Child, Observation, Record, Traits, Trouble, archived, record, record_of
 from asiarch.loop import turn
 from tests.builders import T0, a_digest
 
@@ -99,6 +101,10 @@ class SimulatedWorld:
     children: dict[str, Child] = field(default_factory=dict)
     sources: dict[str, Code] = field(default_factory=dict)
     stopped: list[str] = field(default_factory=list)
+    traits: Traits = Traits()  # noqa: RUF009 - frozen
+    troubles: tuple[Trouble, ...] = ()
+    archive: dict[str, str] = field(default_factory=dict)
+    """Records of candidates whose objects are gone, as JSON."""
     writes: int = 0
     turns: int = 0
     _due: list[tuple[float, int, Order]] = field(default_factory=list)
@@ -106,7 +112,15 @@ class SimulatedWorld:
     async def observe(self, search: str) -> Observation:
         """See everything."""
         assert search == self.search.name
-        return Observation(self.search, self.candidates, self.records, self.children, self.sources)
+        return Observation(
+            self.search,
+            self.candidates,
+            self.records,
+            self.children,
+            self.sources,
+            self.traits,
+            self.troubles,
+        )
 
     async def commit(self, statuses: Sequence[Write]) -> None:
         """Write statuses one by one, each fenced by identity."""
@@ -135,6 +149,9 @@ class SimulatedWorld:
                 case StopOrder(name, reason):
                     self.stopped.append(name)
                     self.end(name, (Result(order=name, attempt=1, reason=reason),))
+                case ArchiveCandidates(names):
+                    for name in names:
+                        self._remove(name)
                 case _:
                     assert_never(action)
 
@@ -145,6 +162,18 @@ class SimulatedWorld:
         self._keep(Candidate(metadata=Metadata(name=name), spec=spec))
         if spec.baseline is not None or spec.source is not None:
             self.sources[name] = Code(digest=a_digest(name), fingerprint=a_digest(f"file of {name}"))
+
+    def annotate(self, name: str, **marks: str) -> None:
+        """Set annotations of the search or of a candidate, as a person does."""
+        holder = self.search if name == self.search.name else self.candidates[name]
+        known = {f"asiarch.dev/{mark}": value for mark, value in marks.items()}
+        metadata = holder.metadata.model_copy(
+            update={"annotations": {**holder.metadata.annotations, **known}}
+        )
+        if holder is self.search:
+            self.search = self.search.model_copy(update={"metadata": metadata})
+        else:
+            self._keep(self.candidates[name].model_copy(update={"metadata": metadata}))
 
     def end(self, order: str, results: tuple[Result, ...]) -> None:
         """End an order's process with these results."""
@@ -190,6 +219,12 @@ class SimulatedWorld:
     def _keep(self, candidate: Candidate) -> None:
         self.candidates[candidate.name] = candidate
         self.records[candidate.name] = record(candidate)
+
+    def _remove(self, name: str) -> None:
+        """Keep a record in the archive alone."""
+        self.archive[name] = json.dumps(archived(self.records[name]))
+        self.records[name] = record_of(json.loads(self.archive[name]))
+        del self.candidates[name]
 
     def _start(self, order: Order) -> None:
         if order.name in self.children:

@@ -68,6 +68,24 @@ GOOD_SEARCHES: tuple[tuple[str, Any], ...] = (
     (f"{LADDER}/1/promote", {"top": 0.001}),
     (f"{LADDER}/1/model", {"width": 48, "heads": 3}),
     (f"{LADDER}/0", {"name": "only", "task": "SyntheticRecall"}),
+    (f"{LADDER}/2/dataset", {"persistentVolumeClaim": "text"}),
+    (f"{LADDER}/2/dataset", {"persistentVolumeClaim": "text", "path": "books/en"}),
+    (f"{LADDER}/2/dataset", {"configMap": "text.v2", "suffix": ".txt"}),
+    ("spec/baselines/1/source", {"configMap": "mine"}),
+    ("spec/baselines/1/source", {"configMap": "mine", "key": "Mixer_2.py"}),
+    (
+        "spec/evaluation/podTemplate",
+        {"spec": {"nodeSelector": {"disk": "ssd"}, "tolerations": [{"key": "x"}]}},
+    ),
+    ("spec/agents/podTemplate", {"metadata": {"labels": {"a": None}}}),
+    ("spec/evaluation/queueName", "gpus"),
+    ("spec/agents", {"cpu": "2", "memory": "1Gi"}),
+    (f"{LADDER}/1/approval", True),
+    (f"{LADDER}/1/cpu", "500m"),
+    (f"{LADDER}/1/memory", "512Mi"),
+    (f"{LADDER}/1/name", "x-r1y"),
+    ("spec/stopPolicy", "Cancel"),
+    ("spec/retention", {"keepBest": 5, "keepFinished": 20, "ttl": "168h"}),
     ("metadata/labels", {"team": "a_B.c"}),
     ("metadata/creationTimestamp", None),
 )
@@ -201,6 +219,56 @@ BAD_SEARCHES: tuple[tuple[str, Any, str], ...] = (
         'spec.evaluation.ladder[1].dataset: found {"path": "x"}, wanted no dataset for a task that reads none.',
     ),
     (
+        f"{LADDER}/2/dataset",
+        {},
+        'spec.evaluation.ladder[2].dataset: found {"path": "."}, wanted a `path`, a `persistentVolumeClaim` or a'
+        " `configMap`.",
+    ),
+    (
+        f"{LADDER}/2/dataset",
+        {"persistentVolumeClaim": "a", "configMap": "b"},
+        'spec.evaluation.ladder[2].dataset.configMap: found "b", wanted no `configMap` beside a'
+        " `persistentVolumeClaim`.",
+    ),
+    *(
+        (
+            f"{LADDER}/2/dataset",
+            {"persistentVolumeClaim": "a", "path": path},
+            f'spec.evaluation.ladder[2].dataset.path: found "{path}", wanted a path inside the volume, relative and'
+            " without `..`.",
+        )
+        for path in ("/etc", "a/../../b", "stdlib")
+    ),
+    (
+        "spec/baselines/1/source",
+        {},
+        'spec.baselines[1].source: found {"key": "candidate.py"}, wanted either `file` or `configMap`.',
+    ),
+    (
+        "spec/baselines/1/source",
+        {"file": "a.py", "configMap": "a"},
+        'spec.baselines[1].source: found {"file": "a.py", "configMap": "a", "key": "candidate.py"}, wanted either'
+        " `file` or `configMap`.",
+    ),
+    (
+        f"{LADDER}/1/cpu",
+        "0.5",
+        'spec.evaluation.ladder[1].cpu: found "0.5", wanted processor cores, such as 2 or 500m.',
+    ),
+    (
+        f"{LADDER}/1/memory",
+        "2G",
+        'spec.evaluation.ladder[1].memory: found "2G", wanted memory in binary units, such as 512Mi or 2Gi.',
+    ),
+    (
+        f"{LADDER}/1/name",
+        "x-r1",
+        'spec.evaluation.ladder[1].name: found "x-r1", wanted a name that does not end like a repetition (-r1).',
+    ),
+    ("spec/stopPolicy", "Kill", 'spec.stopPolicy: found "Kill", wanted one of Drain, Cancel.'),
+    ("spec/retention", {"keepBest": 0}, "spec.retention.keepBest: found 0, wanted at least 1."),
+    ("spec/evaluation/podTemplate", [], "spec.evaluation.podTemplate: found [], wanted a mapping."),
+    (
         f"{LADDER}/1/model/heads",
         3,
         "spec.evaluation.ladder[1].model.heads: found 3, wanted a number that divides `width`.",
@@ -258,6 +326,7 @@ GOOD_CANDIDATES: tuple[tuple[str, Any], ...] = (
     ("spec/parents", GONE),
     ("spec", {"searchName": "q", "origin": "User", "idea": "Gate the values."}),
     ("spec", {"searchName": "q", "origin": "User", "source": {"file": "mine.py"}}),
+    ("spec", {"searchName": "q", "origin": "User", "source": {"configMap": "mine", "key": "mixer.py"}}),
     ("spec", {"searchName": "q", "origin": "Baseline", "baseline": "delta-net"}),
     ("spec", {"searchName": "q", "origin": "Baseline", "baseline": "mine", "source": {"file": "mine.py"}}),
 )
@@ -285,6 +354,11 @@ BAD_CANDIDATES: tuple[tuple[str, Any, str], ...] = (
         "spec",
         {"searchName": "q", "origin": "User", "idea": "x", "source": {"file": "m.py"}},
         'spec.idea: found "x", wanted no idea beside a source: the file is finished.',
+    ),
+    (
+        "spec",
+        {"searchName": "q", "origin": "User", "source": {"key": "m.py"}},
+        'spec.source: found {"key": "m.py"}, wanted either `file` or `configMap`.',
     ),
     ("spec/origin", "User", 'spec.origin: found "User", wanted an idea, or a source: a finished file.'),
     ("spec/searchName", "q" * 41, "spec.searchName: found 41 characters, wanted at most 40 characters."),
@@ -321,6 +395,12 @@ SEARCH_CHANGES: tuple[tuple[str, Any, str | None], ...] = (
         "AsiArch",
         f'spec.fitness.policy: found "AsiArch" where "Normalised" was, {KEPT}',
     ),
+    (f"{LADDER}/1/memory", "4Gi", f'spec.evaluation.ladder[1].memory: found "4Gi" where "2Gi" was, {KEPT}'),
+    ("spec/evaluation/podTemplate", {"spec": {"nodeSelector": {"disk": "ssd"}}}, None),
+    ("spec/agents/podTemplate", {}, None),
+    ("spec/evaluation/queueName", "gpus", None),
+    ("spec/stopPolicy", "Cancel", None),
+    ("spec/retention", {"ttl": "1h"}, None),
     ("spec/budget/candidates", 20, None),
     ("spec/suspend", True, None),
     ("spec/fitness", {"policy": "Normalised"}, None),

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from asiarch.api import crd
-from asiarch.api.schema import INT_OR_STRING, LIST_KEYS, Schema
+from asiarch.api.schema import FREE, INT_OR_STRING, LIST_KEYS, Schema
 from asiarch.api.search import SHIPPED_BASELINES
 
 Values = st.SearchStrategy[Any]
@@ -38,6 +38,10 @@ def values(schema: Schema) -> Values:
         required = schema.get("required", [])
         optional = {name: known[name] for name in known if name not in required}
         return st.fixed_dictionaries({name: known[name] for name in required}, optional=optional)
+    if FREE in schema:
+        return st.sampled_from(
+            [{}, {"spec": {"nodeSelector": {"disk": "ssd"}, "tolerations": [{"key": "gpu"}]}}]
+        )
     if "additionalProperties" in schema:
         return st.dictionaries(
             st.text(_TEXT, max_size=9), values(schema["additionalProperties"]), max_size=_MOST
@@ -89,6 +93,7 @@ def _mended_search(document: Any) -> Any:
     for baseline in spec["baselines"]:
         if baseline["name"] not in SHIPPED_BASELINES:
             baseline.setdefault("source", {"file": "mine.py"})
+        _mend_source(baseline)
     if "selection" in spec:
         pool = spec["selection"].setdefault("pool", 50)
         spec["selection"]["parents"] = min(pool, spec["selection"].get("parents", 1))
@@ -100,7 +105,16 @@ def _mended_search(document: Any) -> Any:
     return document
 
 
+def _mend_source(holder: Any) -> None:
+    source = holder.get("source", {"file": "mine.py"})
+    if "file" in source:
+        source.pop("configMap", None)
+    else:
+        source.setdefault("configMap", "mine")
+
+
 def _mend_rung(rung: Any, *, may_be_gates: bool) -> None:
+    rung["name"] = rung["name"].replace("-r", "-q")
     if rung["task"] == "Gates" and not may_be_gates:
         rung["task"] = "SyntheticRecall"
     rung.pop("dataset", None)
@@ -117,6 +131,7 @@ def _mended_candidate(document: Any) -> Any:
         del spec["parents"]
     if spec["origin"] == "Baseline" or "baseline" in spec:
         spec["baseline"] = "delta-net"
+    _mend_source(spec)
     if "source" in spec:
         spec.pop("idea", None)
     elif spec["origin"] == "User":
@@ -146,7 +161,7 @@ class Spot:
 def spots(holder: Any, schema: Schema) -> Iterator[Spot]:
     """Every value below a mapping or a list."""
     if isinstance(holder, dict):
-        for name in holder:
+        for name in [] if FREE in schema else holder:
             yield from _spot(
                 holder, name, schema.get("properties", {}).get(name, schema.get("additionalProperties"))
             )

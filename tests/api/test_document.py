@@ -28,7 +28,7 @@ REFUSED: tuple[tuple[str | bytes, str], ...] = (
     ("a:\n  1: 2", 'line 2: found the key "1", wanted keys that are text.'),
     ("a: &x [*x]", "line 1: found the alias *x, wanted an alias of something above it."),
     (BOMB, "line 6: found more values, wanted at most 100000, aliases written out."),
-    ("[" * 100_000, "line 1: found deeper nesting, wanted at most 64 levels."),
+    ("[" * 500, "line 1: found deeper nesting, wanted at most 64 levels."),
     ("a: !!python/object/apply:os.system [ls]", "line 1: found the tag tag:yaml.org,2002:python/object/apply:os.system,"
      " wanted values without tags."),
     ("<<: 3\na: 1", "line 1: not readable as YAML: expected a mapping or list of mappings for merging,"
@@ -45,6 +45,11 @@ def test_what_is_no_manifest_is_told_with_its_place(text: str | bytes, message: 
     with pytest.raises(manifest.ManifestError) as caught:
         manifest.load(text, "f.yaml")
     assert str(caught.value) == f"f.yaml: {message} Nothing was started."
+
+
+def test_nesting_without_end_is_refused_before_it_costs_anything() -> None:
+    with pytest.raises(manifest.ManifestError, match="nesting"):
+        manifest.load("[" * 100_000, "f.yaml")
 
 
 SCALARS: tuple[tuple[str, Any], ...] = (

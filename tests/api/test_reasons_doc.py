@@ -6,6 +6,8 @@ from pathlib import Path
 from asiarch.api.reason import Reason
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reasons.md"
+KINDS = {"ConfigMap", "LimitRange", "NetworkPolicies", "ResourceQuota"}
+"""Words of Kubernetes that look like ours."""
 QUESTIONS = ("Whose fault", "What happens next", "What you can do")
 
 
@@ -26,4 +28,4 @@ def test_every_explanation_answers_the_three_questions() -> None:
 
 def test_no_word_looks_like_a_reason_that_there_is_not() -> None:
     spoken = set(re.findall(r"\b(?:[A-Z][a-z]+){2,}\b", DOCUMENT.read_text(encoding="utf-8")))
-    assert spoken - {str(reason) for reason in Reason} == set()
+    assert spoken - {str(reason) for reason in Reason} - KINDS == set()

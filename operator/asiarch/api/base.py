@@ -51,6 +51,18 @@ Measure = Annotated[float, Field(ge=0, le=1e12)]
 Duration = Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]{0,7}(s|m|h)$")]
 """Whole seconds, minutes or hours: 90s, 15m, 48h."""
 
+Cores = Annotated[str, Field(max_length=8, pattern=r"^[1-9][0-9]{0,5}m?$")]
+"""Processor cores, whole or in thousandths: 2, 500m."""
+
+Bytes = Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]{0,8}(Ki|Mi|Gi|Ti)$")]
+"""Memory in binary units: 512Mi, 2Gi."""
+
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+"""The name of another object in the same namespace."""
+
+Key = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+"""A key of a ConfigMap."""
+
 
 def keyed(field: str) -> dict[str, Any]:
     """Tell the API server that a list holds one entry for each value of `field`; a `json_schema_extra`."""

@@ -24,6 +24,10 @@ PATTERNS: Mapping[str, str] = {
     r"^[0-9]{1,12}(\.[0-9]{1,9})?$": 'a decimal number of at least 0 in quotes, such as "20"',
     r"^[0-9a-f]{64}$": "a SHA-256 as 64 hexadecimal digits",
     r"^[a-z]+=[a-z0-9.-]+$": "a building block, such as rule=delta",
+    r"^[1-9][0-9]{0,5}m?$": "processor cores, such as 2 or 500m",
+    r"^[1-9][0-9]{0,8}(Ki|Mi|Gi|Ti)$": "memory in binary units, such as 512Mi or 2Gi",
+    r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$": f"lower-case letters, digits, '-' and '.', {_ENDS}",
+    r"^[-._a-zA-Z0-9]+$": "letters, digits, '-', '_' and '.'",
     r"^[A-Z][A-Za-z]*$": "one word in CamelCase",
 }
 """What a pattern means."""

@@ -128,7 +128,9 @@ class CandidateStatus(ApiModel):
     )
     ordinal: Count | None = Field(None, description="Its number in the search; no gaps.")
     phase: Phase = Field("Pending", description="Where it stands in its lifecycle.")
-    reason: Reason | None = Field(None, description="Why it ended, or why it is being repaired.")
+    reason: Reason | None = Field(
+        None, description="Why it ended, why it is being repaired, or which person's word it waits for."
+    )
     message: Paragraph = Field("", description="The same in words.")
     name: Title = Field("", description="What its researcher calls it.")
     motivation: Paragraph = Field("", description="Why its researcher expects it to be better.")
@@ -141,6 +143,12 @@ class CandidateStatus(ApiModel):
     order: OrderRef | None = Field(None, description="The order it waits for.")
     lost: Count = Field(
         0, description="Attempts of the present step that were lost without the candidate's fault."
+    )
+    cancelled: Count = Field(
+        0, description="How many of the lost attempts were stopped on purpose; they are no sign of failure."
+    )
+    retried: Annotated[str, Field(max_length=64)] = Field(
+        "", description="The value of the annotation `asiarch.dev/retry` that was followed last."
     )
     repairs: Count = Field(0, description="Repairs so far.")
     resamples: Count = Field(

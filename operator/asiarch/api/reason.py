@@ -17,6 +17,7 @@ class Reason(StrEnum):
     IMPLAUSIBLE_METRIC = "ImplausibleMetric"
     DIVERGED = "Diverged"
     NON_FINITE = "NonFinite"
+    VETOED = "Vetoed"
 
     # The code is wrong, and an engineer may repair it.
     IMPORT_REFUSED = "ImportRefused"
@@ -25,6 +26,7 @@ class Reason(StrEnum):
     WRONG_SHAPE = "WrongShape"
     CODE_ERROR = "CodeError"
     OUT_OF_MEMORY = "OutOfMemory"
+    STORAGE_EXCEEDED = "StorageExceeded"
 
     # The player broke the contract of the wire.
     PROTOCOL_ERROR = "ProtocolError"
@@ -32,18 +34,40 @@ class Reason(StrEnum):
     CRASHED = "Crashed"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
 
+    # An attempt was lost without the candidate's fault.
+    LOST = "Lost"
+    EVICTED = "Evicted"
+    PREEMPTED = "Preempted"
+    NODE_LOST = "NodeLost"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    UNSCHEDULABLE = "Unschedulable"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    JOB_REJECTED = "JobRejected"
+    FORBIDDEN = "Forbidden"
+    GATEWAY_UNREACHABLE = "GatewayUnreachable"
+    CANCELLED = "Cancelled"
+
     # We could not find out.
     REPAIR_EXHAUSTED = "RepairExhausted"
     AGENT_FAILED = "AgentFailed"
     INFRASTRUCTURE_FAILED = "InfrastructureFailed"
-    LOST = "Lost"
     INVALID_PARENT = "InvalidParent"
     DATASET_INVALID = "DatasetInvalid"
+    ORPHAN = "Orphan"
+    DELETED = "Deleted"
+
+    # A candidate waits.
+    AWAITING_APPROVAL = "AwaitingApproval"
 
     # A search.
+    SOURCE_NOT_FOUND = "SourceNotFound"
+    SOURCE_INVALID = "SourceInvalid"
+    CONFIG_INVALID = "ConfigInvalid"
+    NAME_CONFLICT = "NameConflict"
     BASELINE_FAILED = "BaselineFailed"
     BUDGET_EXHAUSTED = "BudgetExhausted"
     TARGET_REACHED = "TargetReached"
     PATIENCE_EXHAUSTED = "PatienceExhausted"
     SUSPENDED = "Suspended"
+    PAUSED = "Paused"
     RUNNING = "Running"

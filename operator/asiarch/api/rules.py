@@ -28,11 +28,16 @@ _KEPT = "no change; start another search for it"
 _SAME_LIST = "self.map(one, one.name) == oldSelf.map(one, one.name) && self == oldSelf"
 """The API server compares a keyed list without regard to order; the order of a ladder and of baselines matters."""
 
+_ONE_PLACE = "has(self.source.file) != has(self.source.configMap)"
+_WANTED_PLACE = "either `file` or `configMap`"
+_IN_VOLUME = "has(self.persistentVolumeClaim) || has(self.configMap)"
+
 _SEARCH: tuple[tuple[str, str, str, str], ...] = (
     ("spec.seed", "self == oldSelf", _KEPT, ""),
     ("spec.baselines", _SAME_LIST, _KEPT, ""),
     ("spec.baselines[]", f"has(self.source) || self.name in [{_SHIPPED}]",
      f"a mixer that asiarch ships ({', '.join(SHIPPED_BASELINES)}) or a source", "name"),
+    ("spec.baselines[]", f"!has(self.source) || {_ONE_PLACE}", _WANTED_PLACE, "source"),
     ("spec.selection", "!has(self.parents) || !has(self.pool) || self.parents <= self.pool",
      "at most as many as `pool`", "parents"),
     ("spec.evaluation.contract", "self == oldSelf", _KEPT, ""),
@@ -42,10 +47,19 @@ _SEARCH: tuple[tuple[str, str, str, str], ...] = (
      "Gates on the first rung only", ""),
     ("spec.evaluation.ladder", "self.exists(rung, rung.task != 'Gates')",
      "at least one rung that scores (a task other than Gates)", ""),
+    ("spec.evaluation.ladder[]", "!self.name.matches('-r[0-9]+$')",
+     "a name that does not end like a repetition (-r1)", "name"),
     ("spec.evaluation.ladder[]", "self.task != 'ByteLanguageModel' || has(self.dataset)",
      "a dataset for the task ByteLanguageModel", "dataset"),
     ("spec.evaluation.ladder[]", "self.task == 'ByteLanguageModel' || !has(self.dataset)",
      "no dataset for a task that reads none", "dataset"),
+    ("spec.evaluation.ladder[].dataset", f"self.path != '.' || {_IN_VOLUME}",
+     "a `path`, a `persistentVolumeClaim` or a `configMap`", ""),
+    ("spec.evaluation.ladder[].dataset", "!has(self.persistentVolumeClaim) || !has(self.configMap)",
+     "no `configMap` beside a `persistentVolumeClaim`", "configMap"),
+    ("spec.evaluation.ladder[].dataset",
+     f"!({_IN_VOLUME}) || !(self.path.startsWith('/') || self.path.contains('..') || self.path == 'stdlib')",
+     "a path inside the volume, relative and without `..`", "path"),
     ("spec.evaluation.ladder[].model", "!has(self.width) || !has(self.heads) || self.width % self.heads == 0",
      "a number that divides `width`", "heads"),
     ("spec.fitness", "self == oldSelf", _KEPT, ""),
@@ -70,6 +84,7 @@ _CANDIDATE: tuple[tuple[str, str, str, str], ...] = (
     ("spec", "self.origin != 'User' || has(self.idea) || has(self.source)",
      "an idea, or a source: a finished file", "origin"),
     ("spec", "!(has(self.idea) && has(self.source))", "no idea beside a source: the file is finished", "idea"),
+    ("spec", f"!has(self.source) || {_ONE_PLACE}", _WANTED_PLACE, "source"),
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = (

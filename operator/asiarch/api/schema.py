@@ -14,9 +14,10 @@ Definitions = Mapping[str, Schema]
 
 LIST_TYPE, LIST_KEYS = "x-kubernetes-list-type", "x-kubernetes-list-map-keys"
 RULES, INT_OR_STRING = "x-kubernetes-validations", "x-kubernetes-int-or-string"
+FREE = "x-kubernetes-preserve-unknown-fields"
 _KEPT = (
     "description", "type", "enum", "minimum", "maximum", "minLength", "maxLength", "pattern",
-    "minItems", "maxItems", "maxProperties", LIST_TYPE, LIST_KEYS,
+    "minItems", "maxItems", "maxProperties", LIST_TYPE, LIST_KEYS, FREE,
 )  # fmt: skip
 
 
@@ -86,7 +87,9 @@ def _list(node: Schema, known: Definitions) -> Schema:
 
 
 def _object(node: Schema, known: Definitions) -> Schema:
-    """Write an object's fields, or a map's values with the bound of its keys."""
+    """Write an object's fields, or a map's values with the bound of its keys; a free object has neither."""
+    if FREE in node:
+        return {}
     if "properties" not in node:
         bound = node["propertyNames"]["maxLength"]
         keys = {

@@ -1,17 +1,21 @@
 """`ArchitectureSearch`: what a user asks for, and what has come of it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from asiarch.api.base import (
     Amount,
     ApiModel,
+    Bytes,
+    Cores,
     Count,
     Decimal,
     Duration,
+    Key,
     Measure,
     Name,
+    ObjectName,
     Paragraph,
     Timestamp,
     keyed,
@@ -27,6 +31,7 @@ FitnessPolicy = Literal["Normalised", "AsiArch"]
 TaskName = Literal["Gates", "SyntheticRecall", "ByteLanguageModel"]
 Contract = Literal["mixer/v1"]
 ProviderType = Literal["Grammar"]
+StopPolicy = Literal["Drain", "Cancel"]
 
 
 SHIPPED_BASELINES = (
@@ -44,7 +49,13 @@ SHIPPED_BASELINES = (
 class FileSource(ApiModel):
     """Where a file of the user's own stands."""
 
-    file: Path = Field(description="Path of a Python file, relative to the manifest.")
+    file: Path | None = Field(
+        None, description="Path of a Python file, relative to the manifest; on a laptop."
+    )
+    config_map: ObjectName | None = Field(
+        None, description="A ConfigMap of the same namespace that holds the file; on a cluster."
+    )
+    key: Key = Field("candidate.py", description="The file's key in the ConfigMap.")
 
 
 class Baseline(ApiModel):
@@ -82,6 +93,12 @@ class Provider(ApiModel):
     )
 
 
+PodTemplate = Annotated[
+    dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
+]
+"""What a user lays over our pods, in the shape of a PodTemplateSpec; `kube.overlay` says what may not be in it."""
+
+
 class OrderCost(ApiModel):
     """The most that one order of an agent may cost; reserved before it starts."""
 
@@ -102,13 +119,28 @@ class Agents(ApiModel):
     order_cost: OrderCost = Field(
         default_factory=OrderCost, description="The most that one agent order may cost."
     )
+    cpu: Cores = Field("500m", description="Processor cores of one agent's pod.")
+    memory: Bytes = Field("512Mi", description="Memory of one agent's pod.")
+    pod_template: PodTemplate | None = Field(
+        None,
+        description="Laid over the agents' pods, as a PodTemplateSpec: placement, labels, tolerations; "
+        "what guards the sandbox can't be changed.",
+    )
 
 
 class Dataset(ApiModel):
     """Where text comes from."""
 
     path: Path = Field(
-        description="A file or a directory; `stdlib` names the Python standard library's own source."
+        ".",
+        description="A file or a directory, relative to the manifest or in the volume; `stdlib` names the Python "
+        "standard library's own source.",
+    )
+    persistent_volume_claim: ObjectName | None = Field(
+        None, description="A claim of the same namespace whose volume holds the text; on a cluster."
+    )
+    config_map: ObjectName | None = Field(
+        None, description="A ConfigMap of the same namespace that holds the text; on a cluster."
     )
     suffix: Annotated[str, Field(max_length=16, pattern=r"^[^\x00-\x1f\x7f]*$")] = Field(
         "", description="Take only files of a directory whose name ends so."
@@ -152,6 +184,12 @@ class Rung(ApiModel):
     seeds: int = Field(1, ge=1, le=10, description="Independent repetitions; the score is their mean.")
     promote: Promotion = Field(default_factory=Promotion, description="Who climbs to the next rung.")
     deadline: Duration = Field("10m", description="How long one seed may take.")
+    approval: bool = Field(
+        False,
+        description="A person must approve each candidate, by the annotation `asiarch.dev/approve`, before this rung.",
+    )
+    cpu: Cores = Field("1", description="Processor cores of one seed's player.")
+    memory: Bytes = Field("2Gi", description="Memory of one seed's player.")
     resources: Resources = Field(
         default_factory=dict, max_length=8, description="Accelerators of one seed, by resource name."
     )
@@ -170,6 +208,12 @@ class Evaluation(ApiModel):
         gt=0,
         le=100,
         description="A mixer may have at most this many times the parameters of softmax attention (4 width²).",
+    )
+    queue_name: Name | None = Field(None, description="The Kueue queue that training Jobs are put into.")
+    pod_template: PodTemplate | None = Field(
+        None,
+        description="Laid over the training pods, as a PodTemplateSpec: placement, labels, tolerations; "
+        "what guards the sandbox can't be changed.",
     )
     ladder: Ladder = Field(description="The rungs, cheap to dear.")
 
@@ -202,6 +246,16 @@ class Stop(ApiModel):
     deadline: Timestamp | None = Field(None, description="Start nothing after this moment.")
 
 
+class Retention(ApiModel):
+    """Which finished candidates stay as objects; the records of all others are kept in the archive."""
+
+    keep_best: int = Field(50, ge=1, le=1000, description="So many of the best stay in any case.")
+    keep_finished: int = Field(
+        500, ge=1, le=5000, description="So many that have finished stay, newest first."
+    )
+    ttl: Duration | None = Field(None, description="How long one stays after it has finished.")
+
+
 class SearchSpec(ApiModel):
     """What to look for, how to measure it and what it may cost."""
 
@@ -210,6 +264,11 @@ class SearchSpec(ApiModel):
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Every draw derives from it.")
     suspend: bool = Field(False, description="Start nothing new while true.")
+    stop_policy: StopPolicy = Field(
+        "Drain",
+        description="What happens to orders under way when nothing may start any more. Drain: they end by themselves. "
+        "Cancel: they are stopped, and tried anew when the search goes on.",
+    )
     baselines: Baselines = Field(description="Measured first; the first one is the yardstick.")
     selection: Selection = Field(default_factory=Selection, description="Who breeds.")
     agents: Agents = Field(default_factory=Agents, description="Who proposes, writes, repairs and explains.")
@@ -217,6 +276,9 @@ class SearchSpec(ApiModel):
     fitness: Fitness = Field(default_factory=Fitness, description="Which number selection sees.")
     budget: Budget = Field(description="When the search ends.")
     stop: Stop = Field(default_factory=Stop, description="When to end before the budget is spent.")
+    retention: Retention = Field(
+        default_factory=Retention, description="Which finished candidates stay as objects; on a cluster."
+    )
 
 
 class Cost(ApiModel):
@@ -237,7 +299,7 @@ class Cost(ApiModel):
         )
 
 
-SearchPhase = Literal["Running", "Suspended", "Complete", "Failed"]
+SearchPhase = Literal["Running", "Suspended", "Blocked", "Complete", "Failed"]
 
 
 class Counts(ApiModel):

@@ -31,7 +31,14 @@ class StopOrder:
     reason: Reason
 
 
-Action = CreateCandidate | StartOrder | StopOrder
+@dataclass(frozen=True, slots=True)
+class ArchiveCandidates:
+    """Keep the records of finished candidates in the archive, verify that they are there, then delete the objects."""
+
+    names: tuple[str, ...]
+
+
+Action = CreateCandidate | StartOrder | StopOrder | ArchiveCandidates
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,19 @@ from typing import Any
 
 from asiarch.api.base import Instant, decimal, instant, timestamp
 from asiarch.api.candidate import Candidate, CandidateStatus, Code, Lesson, Phase, RungResult
+from asiarch.api.names import VETO
 from asiarch.api.order import Measurement, Result
 from asiarch.api.reason import Reason
 from asiarch.api.search import ArchitectureSearch, Cost, Rung
-from asiarch.core import budget, lifecycle, ranking
+from asiarch.core import budget, controls, lifecycle, ranking
 from asiarch.core.fitness import FITNESS
 from asiarch.core.lifecycle import Event
-from asiarch.core.observation import Child, Record
+from asiarch.core.observation import TERMINAL, Child, Record, Traits
+
+CURVE_POINTS = 8
+CURVE_DIGITS = 3
+DIGITS = 4
+"""A candidate has to stay below 4 KiB; its order's result says more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +31,36 @@ class Surroundings:
     yardstick: tuple[RungResult, ...]
     """What the first baseline was measured at."""
     now: Instant
+    traits: Traits
 
 
 def reconcile_candidate(
     candidate: Candidate, child: Child | None, source: Code | None, around: Surroundings
 ) -> Candidate:
     """Take what happened to a candidate and move it on, the same object when nothing did; `child` has ended."""
-    if candidate.status.phase == "Pending":
-        return _with(candidate, _begin(candidate, source, around))
-    if child is None:
+    moved = _with(candidate, _step(candidate, child, source, around))
+    retry = controls.wanted_retry(candidate)
+    if retry is None or moved.status.order is not None:
+        return moved
+    return _with(moved, moved.status.model_copy(update={"retried": retry}))
+
+
+def marked(candidate: Candidate, search: ArchitectureSearch) -> Candidate:
+    """Say beside a candidate which person's word it waits for, or no longer; the same object when nothing changed."""
+    status = candidate.status
+    waits = controls.hold(candidate, search.spec) if status.phase not in TERMINAL else None
+    said = status.reason in controls.HOLDS
+    if waits is None:
+        return (
+            _with(candidate, status.model_copy(update={"reason": None, "message": ""})) if said else candidate
+        )
+    told = {"reason": waits.reason, "message": waits.message}
+    if (status.reason is not None and not said) or (status.reason, status.message) == (
+        waits.reason,
+        waits.message,
+    ):
         return candidate
-    return _with(candidate, _settle(candidate, child, around))
+    return _with(candidate, status.model_copy(update=told))
 
 
 def is_yardstick(candidate: Candidate) -> bool:
@@ -49,7 +74,7 @@ def _with(candidate: Candidate, status: CandidateStatus) -> Candidate:
 
 def _change(status: CandidateStatus, event: Event, **fields: Any) -> CandidateStatus:
     """Follow an event to the next phase; the step's order is done with."""
-    step = {"phase": lifecycle.follow(status.phase, event), "order": None, "lost": 0}
+    step = {"phase": lifecycle.follow(status.phase, event), "order": None, "lost": 0, "cancelled": 0}
     return status.model_copy(update={**step, "reason": None, "message": "", **fields})
 
 
@@ -58,6 +83,19 @@ def _end(
 ) -> CandidateStatus:
     """Follow an event to a terminal phase, with the reason."""
     return _change(status, event, reason=reason, message=message[:1024], finished_at=timestamp(now))
+
+
+def _step(
+    candidate: Candidate, child: Child | None, source: Code | None, around: Surroundings
+) -> CandidateStatus:
+    status = candidate.status
+    may_end = status.ordinal is not None and (status.order is None or child is not None)
+    if may_end and controls.is_vetoed(candidate.metadata):
+        booked = status if child is None else _booked(candidate, child.results or (), around)
+        return _end(booked, "vetoed", Reason.VETOED, f"Taken out by the annotation {VETO}.", around.now)
+    if status.phase == "Pending":
+        return _begin(candidate, source, around)
+    return status if child is None else _settle(candidate, child, around)
 
 
 def _begin(candidate: Candidate, source: Code | None, around: Surroundings) -> CandidateStatus:
@@ -90,42 +128,53 @@ def _stranger(candidate: Candidate, records: Mapping[str, Record]) -> str | None
 def _settle(candidate: Candidate, child: Child, around: Surroundings) -> CandidateStatus:
     """Book what the order cost, then take its result; a lost attempt is tried again."""
     results = child.results or ()
-    status = candidate.status
-    if any(r.reason in lifecycle.LOST for r in results):
-        return _lost(candidate, results, around)
-    status = status.model_copy(update={"cost": status.cost + _cost(candidate, results, around.search)})
-    settled = candidate.model_copy(update={"status": status})
-    return SETTLE[status.phase](settled, child, around)
+    settled = _with(candidate, _booked(candidate, results, around))
+    if lost := _first_lost(results):
+        return _lost(settled, lost, around)
+    return SETTLE[settled.status.phase](settled, child, around)
+
+
+def _first_lost(results: Sequence[Result]) -> Result | None:
+    return next((r for r in results if r.reason in lifecycle.LOST), None)
 
 
 def _rung(candidate: Candidate, search: ArchitectureSearch) -> Rung:
     return search.spec.evaluation.ladder[candidate.status.rung]
 
 
-def _cost(candidate: Candidate, results: Sequence[Result], search: ArchitectureSearch) -> Cost:
-    if candidate.status.phase != "Evaluating":
-        return Cost(tokens=sum(r.cost.tokens for r in results), usd=sum(r.cost.usd for r in results))
-    return budget.training_cost(_rung(candidate, search), sum(r.cost.seconds for r in results))
+def _booked(candidate: Candidate, results: Sequence[Result], around: Surroundings) -> CandidateStatus:
+    """Add what an order cost; of a lost attempt the time since it was named, unless it is known better."""
+    status = candidate.status
+    if status.phase != "Evaluating":
+        cost = Cost(tokens=sum(r.cost.tokens for r in results), usd=sum(r.cost.usd for r in results))
+    else:
+        cost = budget.training_cost(_rung(candidate, around.search), _seconds(candidate, results, around))
+    return status.model_copy(update={"cost": status.cost + cost})
 
 
-def _lost(candidate: Candidate, results: Sequence[Result], around: Surroundings) -> CandidateStatus:
-    """Try a lost attempt again, charged for the time since it was named: what it really used is unknown."""
-    status, order = candidate.status, candidate.status.order
-    cost = Cost()
-    if order is not None and order.kind == "train":
-        rung = _rung(candidate, around.search)
-        most = rung.seeds * budget.limit(around.search.spec, "train", rung)
-        named = instant(order.deadline) - most - budget.START_ALLOWANCE
-        used = min(float(most), max(0.0, around.now - named))
-        cost = budget.training_cost(rung, used)
-    again = {"order": None, "lost": status.lost + 1, "cost": status.cost + cost}
+def _seconds(candidate: Candidate, results: Sequence[Result], around: Surroundings) -> float:
+    used = sum(r.cost.seconds for r in results)
+    lost, order = _first_lost(results), candidate.status.order
+    known = around.traits.keeps_time and used > 0
+    if lost is None or order is None or known or lost.reason in lifecycle.NEVER_RAN:
+        return used
+    rung = _rung(candidate, around.search)
+    most = rung.seeds * budget.limit(around.search.spec, "train", rung)
+    named = instant(order.deadline) - most - budget.START_ALLOWANCE
+    return min(float(most), max(0.0, around.now - named))
+
+
+def _lost(candidate: Candidate, result: Result, around: Surroundings) -> CandidateStatus:
+    """Try a lost attempt again; one that was stopped on purpose is no sign of failure."""
+    status = candidate.status
+    cancelled = status.cancelled + (result.reason == Reason.CANCELLED)
+    again = {"order": None, "lost": status.lost + 1, "cancelled": cancelled}
     status = status.model_copy(update=again)
-    if status.lost < lifecycle.MAX_LOST:
+    failures = status.lost - status.cancelled
+    if failures < lifecycle.MAX_LOST:
         return status
-    message = f"{status.lost} attempts were lost, the last one: {results[0].message}"
-    return _fail(
-        candidate.model_copy(update={"status": status}), Reason.INFRASTRUCTURE_FAILED, message, around
-    )
+    message = f"{failures} attempts were lost, the last one: {result.message}"
+    return _fail(_with(candidate, status), Reason.INFRASTRUCTURE_FAILED, message, around)
 
 
 def _fail(candidate: Candidate, reason: Reason, message: str, around: Surroundings) -> CandidateStatus:
@@ -135,7 +184,7 @@ def _fail(candidate: Candidate, reason: Reason, message: str, around: Surroundin
         return _change(
             status,
             "explained",
-            analysis=f"Not explained: {message}"[:1024],
+            analysis=f"{lifecycle.UNEXPLAINED}{message}"[:1024],
             finished_at=timestamp(around.now),
         )
     return _end(status, "unknown", reason, message, around.now)
@@ -276,24 +325,33 @@ def combine(rung: str, results: Sequence[Result]) -> RungResult:
         metrics=_means(parts, "metrics"),
         claims=_means(parts, "claims"),
         groups=tuple(
-            _mean(column) or "0"
+            _mean(column, DIGITS) or "0"
             for column in zip(*[[float(g) for g in m.groups] for m in parts], strict=False)
         ),
-        curve=first.curve,
+        curve=_thinned(first.curve),
         seconds=round(sum(r.cost.seconds for r in results), 3),
         parameters=first.parameters,
         data=first.data,
     )
 
 
-def _mean(values: Sequence[float]) -> str | None:
-    return decimal(sum(values) / len(values)) if values else None
+def _thinned(curve: Sequence[tuple[int, str]]) -> tuple[tuple[int, str], ...]:
+    """At most `CURVE_POINTS` points, evenly spread, the first and the last among them."""
+    last = len(curve) - 1
+    places: Sequence[int] = range(len(curve))
+    if last >= CURVE_POINTS:
+        places = [round(place * last / (CURVE_POINTS - 1)) for place in range(CURVE_POINTS)]
+    return tuple((curve[place][0], decimal(float(curve[place][1]), CURVE_DIGITS)) for place in places)
+
+
+def _mean(values: Sequence[float], digits: int = 6) -> str | None:
+    return decimal(sum(values) / len(values), digits) if values else None
 
 
 def _means(parts: Sequence[Measurement], field: str) -> dict[str, str]:
     tables = [getattr(part, field) for part in parts]
     return {
-        key: decimal(sum(float(t[key]) for t in tables) / len(tables))
+        key: decimal(sum(float(t[key]) for t in tables) / len(tables), DIGITS)
         for key in tables[0]
         if all(key in t for t in tables)
     }

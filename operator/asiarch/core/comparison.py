@@ -98,14 +98,15 @@ class Comparison:
 
     def verdict(self, observed: Observation) -> Verdict:
         """Judge the best proposal against the best baseline, allowing for its having been picked among many."""
-        proposals = [r for r in ranked(observed.records.values()) if r.origin != "Baseline"]
-        if not proposals:
+        proposals = [r.name for r in ranked(observed.records.values()) if r.origin != "Baseline"]
+        best = next((observed.candidates[name] for name in proposals if name in observed.candidates), None)
+        if best is None:
             return Verdict("Unmeasured")
-        best = observed.candidates[proposals[0].name]
         first = self.to_baseline(best)
         if first is None:
             return Verdict("Unmeasured", best.name)
-        compared = sum(first.rung in scores(observed.candidates[r.name]) for r in proposals)
+        measured = named_scores(observed)
+        compared = sum(first.rung in measured[name] for name in proposals)
         found = self.to_baseline(best, compared) or first
         return Verdict(_outcome(found), best.name, found, compared)
 
@@ -131,7 +132,9 @@ def compare(observed: Observation) -> Comparison:
 def best_baselines(observed: Observation) -> Mapping[str, Candidate]:
     """The strongest baseline on each scoring rung."""
     best: dict[str, tuple[float, Candidate]] = {}
-    baselines = (r for r in observed.records.values() if r.origin == "Baseline")
+    baselines = (
+        r for r in observed.records.values() if r.origin == "Baseline" and r.name in observed.candidates
+    )
     for record in sorted(baselines, key=lambda r: r.ordinal):
         candidate = observed.candidates[record.name]
         for rung, value in scores(candidate).items():
@@ -143,6 +146,13 @@ def best_baselines(observed: Observation) -> Mapping[str, Candidate]:
 def scores(candidate: Candidate) -> dict[str, float]:
     """The score of each scoring rung, cheap to dear."""
     return {r.name: float(r.score) for r in candidate.status.rungs if r.score is not None}
+
+
+def named_scores(observed: Observation) -> dict[str, dict[str, float]]:
+    """The scores of every candidate by scoring rung, in ordinal order; also of those whose objects are gone."""
+    rungs = [rung.name for rung in observed.search.spec.evaluation.ladder if rung.task != "Gates"]
+    records = sorted(observed.records.values(), key=lambda r: r.ordinal)
+    return {r.name: dict(zip(rungs, r.scores, strict=False)) for r in records}
 
 
 def _outcome(found: Difference) -> Outcome:

@@ -54,7 +54,7 @@ def lessons(seen: Observation) -> tuple[LessonRecord, ...]:
     A use is a candidate that names the teacher in `status.uses`; it is a win when that candidate beats its parent.
     """
     uses, wins = tally(seen)
-    taught = [(r, r.lesson) for r in seen.records.values() if r.lesson is not None]
+    taught = [(r, r.lesson) for r in seen.records.values() if r.lesson is not None and not r.vetoed]
     taught.sort(key=lambda pair: (not _decided(pair[1]), -pair[0].ordinal))
     return tuple(
         LessonRecord(candidate=r.name, lesson=lesson, uses=uses.get(r.name, 0), wins=wins.get(r.name, 0))
@@ -96,10 +96,14 @@ def _first_parent(candidate: Candidate, seen: Observation) -> Candidate | None:
 def _siblings(
     candidate: Candidate, parent: Candidate | None, seen: Observation, text: Text
 ) -> tuple[Experiment, ...]:
-    """The two strongest other children of the parent."""
+    """The two strongest other children of the parent, of those that are there."""
     if parent is None:
         return ()
-    children = (r for r in seen.records.values() if parent.name in r.parents and r.name != candidate.name)
+    children = (
+        r
+        for r in seen.records.values()
+        if parent.name in r.parents and r.name != candidate.name and r.name in seen.candidates
+    )
     best = [seen.candidates[r.name] for r in ranking.ranked(children)[:2]]
     return tuple(_seen(c, text) for c in best)
 

@@ -26,6 +26,7 @@ Event = Literal[
     "mended",
     "explained",
     "refused",
+    "vetoed",
     "unknown",
 ]
 
@@ -50,6 +51,12 @@ NEXT: Mapping[tuple[Phase, Event], Phase] = {
     ("Repairing", "repeats-once-too-often"): "Rejected",
     ("Repairing", "unknown"): "Failed",
     ("Analyzing", "explained"): "Complete",
+    ("Pending", "vetoed"): "Rejected",
+    ("Proposing", "vetoed"): "Rejected",
+    ("Building", "vetoed"): "Rejected",
+    ("Evaluating", "vetoed"): "Rejected",
+    ("Repairing", "vetoed"): "Rejected",
+    ("Analyzing", "vetoed"): "Rejected",
 }
 
 WORK: Mapping[Phase, OrderKind] = {
@@ -61,11 +68,40 @@ WORK: Mapping[Phase, OrderKind] = {
 }
 """The kind of order that a candidate in this phase waits for."""
 
-LOST = frozenset({Reason.LOST, Reason.INFRASTRUCTURE_FAILED})
+LOST = frozenset(
+    {
+        Reason.LOST,
+        Reason.EVICTED,
+        Reason.PREEMPTED,
+        Reason.NODE_LOST,
+        Reason.IMAGE_PULL_FAILED,
+        Reason.UNSCHEDULABLE,
+        Reason.QUOTA_EXCEEDED,
+        Reason.JOB_REJECTED,
+        Reason.FORBIDDEN,
+        Reason.GATEWAY_UNREACHABLE,
+        Reason.CANCELLED,
+        Reason.INFRASTRUCTURE_FAILED,
+    }
+)
 """Ends of an attempt that are never the candidate's fault; the step is tried again."""
 
+NEVER_RAN = frozenset(
+    {
+        Reason.IMAGE_PULL_FAILED,
+        Reason.UNSCHEDULABLE,
+        Reason.QUOTA_EXCEEDED,
+        Reason.JOB_REJECTED,
+        Reason.FORBIDDEN,
+    }
+)
+"""Ends of an attempt that used nothing."""
+
 MAX_LOST = 10
-"""After so many lost attempts of one step the candidate is `InfrastructureFailed`."""
+"""After so many lost attempts of one step, cancelled ones aside, the candidate is `InfrastructureFailed`."""
+
+UNEXPLAINED = "Not explained: "
+"""How the analysis of a candidate begins that was measured, and of which no analyst had anything to say."""
 
 REFUSED = frozenset(
     {
@@ -91,6 +127,7 @@ BROKEN: Mapping[Reason, Phase] = {
     Reason.WRONG_SHAPE: "Rejected",
     Reason.CODE_ERROR: "Failed",
     Reason.OUT_OF_MEMORY: "Failed",
+    Reason.STORAGE_EXCEEDED: "Failed",
     Reason.PROTOCOL_ERROR: "Rejected",
     Reason.NO_RESULT: "Failed",
     Reason.CRASHED: "Failed",

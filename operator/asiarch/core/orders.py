@@ -8,7 +8,7 @@ from asiarch.api.candidate import Candidate, OrderRef
 from asiarch.api.names import order_name
 from asiarch.api.order import Order, OrderKind
 from asiarch.api.search import ArchitectureSearch, Cost, Rung
-from asiarch.core import budget, chance, lifecycle
+from asiarch.core import budget, chance, controls, lifecycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def _queue(
     waiting = []
     for candidate in live:
         kind = lifecycle.WORK.get(candidate.status.phase)
-        if kind is None or candidate.status.order is not None:
+        if kind is None or candidate.status.order is not None or controls.hold(candidate, search.spec):
             continue
         if kind != "train" or not yardstick_is_live or candidate.status.ordinal == 0:
             waiting.append((candidate, kind))

@@ -5,9 +5,10 @@ from asiarch.api.candidate import Candidate, RungResult
 from asiarch.api.order import Result
 from asiarch.api.reason import Reason
 from asiarch.api.search import Cost, SearchStatus
-from asiarch.core import budget, lifecycle, orders, search
+from asiarch.core import budget, controls, lifecycle, orders, retention, search, verdict
 from asiarch.core.actions import (
     Action,
+    ArchiveCandidates,
     CandidateWrite,
     CreateCandidate,
     Plan,
@@ -16,7 +17,8 @@ from asiarch.core.actions import (
     StopOrder,
     Write,
 )
-from asiarch.core.candidate import Surroundings, reconcile_candidate
+from asiarch.core.candidate import Surroundings, marked, reconcile_candidate
+from asiarch.core.conditions import candidate_conditions
 from asiarch.core.observation import TERMINAL, Child, Observation, Record, record
 
 
@@ -27,32 +29,49 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
     candidates within its slots and budget. Nothing is planned when nothing has changed.
     """
     moved, records = _move(seen, now)
-    judged = search.verdict(seen.search, records, now)
+    troubles = (*seen.troubles, *verdict.conflicts(seen.search, records))
+    judged = verdict.judge(seen.search, records, troubles, now)
     live = [c for c in moved if c.status.phase in lifecycle.WORK]
     reserved, spent = _reservations(seen), budget.spent(records.values())
-    creations: tuple[CreateCandidate, ...] = search.first_candidates(seen.search, records)
     granted = orders.Grants({}, {})
     if judged.starts:
         granted = orders.grant(seen.search, live, spent, _held(reserved, live), now)
-        if judged.proposes and granted.short is None and not creations and _all_numbered(records):
-            creations = search.next_candidates(seen.search, records)
-    final = [_name_order(c, granted, now) for c in moved]
+    creations = _creations(seen, live, records, judged, now) if granted.short is None else ()
+    final = [_sealed(_name_order(c, granted, now), seen, now) for c in moved]
     progress = search.Progress(
         reservations={**reserved, **granted.reserved},
         busy=bool(creations) or _under_way(final, starts=judged.starts and granted.short is None),
         short=granted.short,
         spent=spent,
+        troubles=troubles,
     )
     status = search.status(seen.search, records, judged, progress, now)
-    actions = (*creations, *_starts(seen, final), *_stops(seen, final, now))
+    actions = (*creations, *_starts(seen, final), *_stops(seen, final, judged, now), *_archive(seen, now))
     wake_after = 0.0 if creations else _wake_after(seen, final, now)
     return Plan(_writes(seen, status, final), actions, wake_after)
+
+
+def _creations(
+    seen: Observation,
+    live: list[Candidate],
+    records: dict[str, Record],
+    judged: verdict.Verdict,
+    now: Instant,
+) -> tuple[CreateCandidate, ...]:
+    """The baselines first, whatever the search may start; then proposals."""
+    if judged.blocked:
+        return ()
+    first = search.first_candidates(seen.search, records)
+    if first or not judged.proposes or not all(r.ordinal >= 0 for r in records.values()):
+        return first
+    held = sum(1 for c in live if controls.hold(c, seen.search.spec) is not None)
+    return search.next_candidates(seen.search, records, held, retention.resting(seen, now))
 
 
 def _move(seen: Observation, now: Instant) -> tuple[list[Candidate], dict[str, Record]]:
     """Number the new candidates and settle what their orders brought; each sees those before it as already moved."""
     records = dict(seen.records)
-    around = Surroundings(seen.search, records, _yardstick(seen), now)
+    around = Surroundings(seen.search, records, _yardstick(seen), now, seen.traits)
     today = timestamp(now)
     moved = []
     for candidate in _numbered(seen):
@@ -62,7 +81,7 @@ def _move(seen: Observation, now: Instant) -> tuple[list[Candidate], dict[str, R
         )
         if changed is not seen.candidates[name]:
             records[name] = record(changed)
-        moved.append(changed)
+        moved.append(marked(changed, seen.search))
     return moved, records
 
 
@@ -84,13 +103,9 @@ def _numbered(seen: Observation) -> list[Candidate]:
     return numbered + [c for c in fresh if c.name not in waiting]
 
 
-def _all_numbered(records: dict[str, Record]) -> bool:
-    return all(r.ordinal >= 0 for r in records.values())
-
-
 def _yardstick(seen: Observation) -> tuple[RungResult, ...]:
-    first = next((r for r in seen.records.values() if r.ordinal == 0), None)
-    return () if first is None else seen.candidates[first.name].status.rungs
+    first = next((r.name for r in seen.records.values() if r.ordinal == 0), "")
+    return seen.candidates[first].status.rungs if first in seen.candidates else ()
 
 
 def _child(seen: Observation, candidate: Candidate, today: str) -> Child | None:
@@ -101,7 +116,7 @@ def _child(seen: Observation, candidate: Candidate, today: str) -> Child | None:
     child = seen.children.get(ref.name)
     if child is not None:
         return child if child.results is not None else None
-    if today <= ref.deadline:
+    if seen.traits.keeps_time or today <= ref.deadline:
         return None
     message = "The order was named but never started before its deadline."
     return Child(
@@ -131,6 +146,17 @@ def _name_order(candidate: Candidate, granted: orders.Grants, now: Instant) -> C
     return candidate.model_copy(update={"status": status})
 
 
+def _sealed(candidate: Candidate, seen: Observation, now: Instant) -> Candidate:
+    """A candidate whose status changed, with its conditions and the generation that it now speaks of."""
+    if candidate.status is seen.candidates[candidate.name].status:
+        return candidate
+    changed = {
+        "observed_generation": candidate.metadata.generation,
+        "conditions": candidate_conditions(candidate, now),
+    }
+    return candidate.model_copy(update={"status": candidate.status.model_copy(update=changed)})
+
+
 def _under_way(final: list[Candidate], *, starts: bool) -> bool:
     """Whether an order is named, or a candidate will be moved on by itself."""
     return any(c.status.order is not None or starts for c in final if c.status.phase not in TERMINAL)
@@ -154,22 +180,40 @@ def _starts(seen: Observation, final: list[Candidate]) -> tuple[Action, ...]:
     )
 
 
-def _stops(seen: Observation, final: list[Candidate], now: Instant) -> tuple[Action, ...]:
-    """Stop what runs past its deadline, and try it again.
+def _stops(
+    seen: Observation, final: list[Candidate], judged: verdict.Verdict, now: Instant
+) -> tuple[Action, ...]:
+    """Stop what runs and shall not: past its deadline, cancelled with the search, or by a person's word."""
+    stops = []
+    for candidate in final:
+        ref = candidate.status.order
+        child = None if ref is None else seen.children.get(ref.name)
+        if ref is None or child is None or child.results is not None:
+            continue
+        if judged.cancels or controls.is_vetoed(candidate.metadata) or controls.wanted_retry(candidate):
+            stops.append(StopOrder(ref.name, Reason.CANCELLED))
+        elif not seen.traits.keeps_time and ref.deadline < timestamp(now):
+            # The world's own limit comes first and blames the candidate; here the clock went on while the process
+            # stood still.
+            stops.append(StopOrder(ref.name, Reason.LOST))
+    return tuple(stops)
 
-    The world's own limit comes first and blames the candidate; here the clock went on while the process stood still.
-    """
-    today = timestamp(now)
-    late = (c.status.order for c in final if c.status.order is not None and c.status.order.deadline < today)
-    running = (ref for ref in late if ref.name in seen.children and seen.children[ref.name].results is None)
-    return tuple(StopOrder(ref.name, Reason.LOST) for ref in running)
+
+def _archive(seen: Observation, now: Instant) -> tuple[Action, ...]:
+    names = retention.due(seen, now)
+    return (ArchiveCandidates(names),) if names else ()
 
 
 def _wake_after(seen: Observation, final: list[Candidate], now: Instant) -> float | None:
     """Seconds to the next moment at which time alone changes something; timestamps of one form sort as text."""
-    first = min((c.status.order.deadline for c in final if c.status.order is not None), default=None)
-    moments = [] if first is None else [instant(first)]
-    end = search.ends_at(seen.search)
+    named = [
+        c.status.order.deadline for c in final if c.status.order is not None and not seen.traits.keeps_time
+    ]
+    moments = [instant(min(named))] if named else []
+    end = verdict.ends_at(seen.search)
     if end is not None and end > now:
         moments.append(end)
+    expiry = retention.wakes_at(seen, now)
+    if expiry is not None:
+        moments.append(expiry)
     return max(0.0, min(moments) - now) + 0.001 if moments else None

@@ -8,7 +8,7 @@ from itertools import pairwise
 from asiarch.api.candidate import Candidate, Lesson, Origin
 from asiarch.api.search import ArchitectureSearch, Cost
 from asiarch.core.budget import spent
-from asiarch.core.comparison import Comparison, Difference, Score, Verdict, compare, scores
+from asiarch.core.comparison import Comparison, Difference, Score, Verdict, compare, named_scores
 from asiarch.core.context import tally
 from asiarch.core.observation import Observation
 from asiarch.core.ranking import kendall_tau, ranked
@@ -143,10 +143,11 @@ def summarise(observed: Observation) -> Summary:
 
 
 def leaderboard(observed: Observation, top: int | None = None) -> tuple[Row, ...]:
-    """Every candidate that was measured to its end, or the first `top` of them, best first."""
-    best = ranked(observed.records.values())[:top]
+    """Every candidate that was measured to its end and is still there, or the first `top` of them, best first."""
+    best = enumerate(ranked(observed.records.values())[:top], 1)
     comparison = compare(observed)
-    return tuple(_row(i, observed.candidates[r.name], observed, comparison) for i, r in enumerate(best, 1))
+    there = ((rank, observed.candidates[r.name]) for rank, r in best if r.name in observed.candidates)
+    return tuple(_row(rank, candidate, observed, comparison) for rank, candidate in there)
 
 
 def _row(rank: int, candidate: Candidate, observed: Observation, comparison: Comparison) -> Row:
@@ -174,15 +175,26 @@ def failures(observed: Observation) -> tuple[FailureRow, ...]:
     for record in ended:
         groups[record.reason.value if record.reason else "Unknown", record.phase].append(record.name)
     rows = (
-        FailureRow(reason, phase, tuple(names), observed.candidates[names[0]].status.message)
+        FailureRow(reason, phase, tuple(names), _message(names, observed))
         for (reason, phase), names in groups.items()
     )
     return tuple(sorted(rows, key=lambda row: (-len(row.candidates), row.reason)))
 
 
+def _message(names: Sequence[str], observed: Observation) -> str:
+    """What the first of them that is still there said."""
+    there = (observed.candidates[name].status.message for name in names if name in observed.candidates)
+    return next(there, "")
+
+
 def costs(observed: Observation) -> tuple[CostRow, ...]:
-    """What each rung cost, what training that brought no score cost, what the agents cost, and the sum."""
-    total = spent(observed.records.values())
+    """What each rung cost, what training that brought no score cost, what the agents cost, and the sum.
+
+    Of archived candidates only the sum is known, which then has a row of its own.
+    """
+    records = observed.records.values()
+    total = spent(records)
+    archived = spent(r for r in records if r.name not in observed.candidates)
     used: dict[str, float] = defaultdict(float)
     for candidate in observed.candidates.values():
         for measured in candidate.status.rungs:
@@ -190,11 +202,15 @@ def costs(observed: Observation) -> tuple[CostRow, ...]:
     ladder = [(rung, used[rung.name]) for rung in observed.search.spec.evaluation.ladder]
     scored = [CostRow(r.name, Cost(seconds=s, gpu_seconds=s * sum(r.resources.values()))) for r, s in ladder]
     rest = Cost(
-        seconds=max(total.seconds - sum(row.cost.seconds for row in scored), 0.0),
-        gpu_seconds=max(total.gpu_seconds - sum(row.cost.gpu_seconds for row in scored), 0.0),
+        seconds=max(total.seconds - archived.seconds - sum(row.cost.seconds for row in scored), 0.0),
+        gpu_seconds=max(
+            total.gpu_seconds - archived.gpu_seconds - sum(row.cost.gpu_seconds for row in scored), 0.0
+        ),
     )
+    trained = Cost(seconds=archived.seconds, gpu_seconds=archived.gpu_seconds)
+    old = (CostRow("archived candidates", trained),) if archived != Cost() else ()
     agents = Cost(tokens=total.tokens, usd=total.usd)
-    return (*scored, CostRow("without a score", rest), CostRow("agents", agents), CostRow("sum", total))
+    return (*scored, CostRow("without a score", rest), *old, CostRow("agents", agents), CostRow("sum", total))
 
 
 def lessons(observed: Observation) -> tuple[LessonRow, ...]:
@@ -210,7 +226,7 @@ def lessons(observed: Observation) -> tuple[LessonRow, ...]:
 
 def agreements(observed: Observation) -> tuple[Agreement, ...]:
     """How far each scoring rung ranks candidates as the next one does."""
-    measured = [scores(c) for c in observed.candidates.values()]
+    measured = named_scores(observed).values()
     rungs = _scoring_rungs(observed)
     found = []
     for cheap, dear in pairwise(rungs):
@@ -227,8 +243,7 @@ def progress(observed: Observation) -> tuple[Progress, ...]:
 
 
 def _progress(rung: str, observed: Observation) -> Progress:
-    records = sorted(observed.records.values(), key=lambda r: r.ordinal)
-    measured = [(r, s[rung]) for r in records if rung in (s := scores(observed.candidates[r.name]))]
+    measured = [(observed.records[n], s[rung]) for n, s in named_scores(observed).items() if rung in s]
     ours = [(r.name, value) for r, value in measured if r.origin != "Baseline"]
     best: list[float] = []
     for _, value in ours:
@@ -256,5 +271,5 @@ def reproduction(observed: Observation, rows: Sequence[Row]) -> Reproduction:
 
 def _scoring_rungs(observed: Observation) -> list[str]:
     names = [rung.name for rung in observed.search.spec.evaluation.ladder]
-    scored = {rung for c in observed.candidates.values() for rung in scores(c)}
+    scored = {rung for found in named_scores(observed).values() for rung in found}
     return [name for name in names if name in scored]

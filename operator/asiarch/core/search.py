@@ -1,10 +1,11 @@
-"""Keeps the population going: who may start, who breeds, how many, and when the search ends."""
+"""Keeps the population going: who is measured first, who breeds and how many; and tells how the search stands."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from asiarch.api.base import Instant, decimal, instant, seconds, timestamp
+from asiarch.api.base import Instant, decimal, timestamp
 from asiarch.api.candidate import CandidateSpec
 from asiarch.api.names import candidate_name
 from asiarch.api.reason import Reason
@@ -13,94 +14,9 @@ from asiarch.core import chance, ranking
 from asiarch.core.actions import CreateCandidate
 from asiarch.core.conditions import search_conditions
 from asiarch.core.fitness import CEILINGS
-from asiarch.core.observation import Record
+from asiarch.core.observation import Record, Trouble
 from asiarch.core.selection import POLICIES, Population, population
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a search may start orders and propose candidates, and why not."""
-
-    reason: Reason = Reason.RUNNING
-    message: str = ""
-    starts: bool = True
-    proposes: bool = True
-
-
-def verdict(search: ArchitectureSearch, records: Mapping[str, Record], now: Instant) -> Verdict:
-    """Judge whether the search goes on; a drained search finishes its candidates but proposes none."""
-    spec = search.spec
-    if spec.suspend:
-        return Verdict(
-            Reason.SUSPENDED,
-            "Set spec.suspend to false to go on; nothing is lost.",
-            starts=False,
-            proposes=False,
-        )
-    if failed := _failed_yardstick(records):
-        name = spec.baselines[0].name
-        message = (
-            f"Baseline {name}, the yardstick, ended as {failed.phase} ({failed.reason}). See {failed.name}."
-        )
-        return Verdict(Reason.BASELINE_FAILED, message, starts=False, proposes=False)
-    if over := _out_of_time(search, now):
-        return Verdict(Reason.BUDGET_EXHAUSTED, over, starts=False, proposes=False)
-    return _drained(search, records)
-
-
-def _failed_yardstick(records: Mapping[str, Record]) -> Record | None:
-    """The first baseline, if it ended unmeasured: nothing can be judged without it."""
-    first = next((r for r in records.values() if r.origin == "Baseline" and r.ordinal == 0), None)
-    return first if first is not None and first.terminal and not first.functional else None
-
-
-def ends_at(search: ArchitectureSearch) -> Instant | None:
-    """When the search's time is over, if it is limited."""
-    started, limits = search.status.started_at, []
-    if search.spec.budget.wall_clock is not None and started is not None:
-        limits.append(instant(started) + seconds(search.spec.budget.wall_clock))
-    if search.spec.stop.deadline is not None:
-        limits.append(instant(search.spec.stop.deadline))
-    return min(limits, default=None)
-
-
-def _out_of_time(search: ArchitectureSearch, now: Instant) -> str | None:
-    end = ends_at(search)
-    if end is None or now < end:
-        return None
-    return "The search's time is over. Raise spec.budget.wallClock or spec.stop.deadline to go on; nothing is lost."
-
-
-def _drained(search: ArchitectureSearch, records: Mapping[str, Record]) -> Verdict:
-    """Judge the rules that let the candidates under way finish."""
-    spec = search.spec
-    started = sum(1 for r in records.values() if r.origin != "Baseline")
-    if spec.stop.target_fitness is not None and _reached(records, float(spec.stop.target_fitness)):
-        return Verdict(
-            Reason.TARGET_REACHED, f"A candidate reached fitness {spec.stop.target_fitness}.", proposes=False
-        )
-    if spec.stop.patience is not None and _since_best(records) >= spec.stop.patience:
-        message = f"{spec.stop.patience} candidates in a row brought no new best."
-        return Verdict(Reason.PATIENCE_EXHAUSTED, message, proposes=False)
-    if started >= spec.budget.candidates:
-        message = f"{started} of {spec.budget.candidates} candidates started. Raise spec.budget.candidates to go on."
-        return Verdict(Reason.BUDGET_EXHAUSTED, message, proposes=False)
-    return Verdict()
-
-
-def _reached(records: Mapping[str, Record], target: float) -> bool:
-    return any(r.functional and r.fitness is not None and r.fitness >= target for r in records.values())
-
-
-def _since_best(records: Mapping[str, Record]) -> int:
-    """Candidates that ended since the best one did."""
-    ended = sorted(
-        (r for r in records.values() if r.terminal and r.origin != "Baseline"),
-        key=lambda r: (r.finished_at, r.ordinal),
-    )
-    best = ranking.best(records.values())
-    names = [r.name for r in ended]
-    return len(names) - (names.index(best.name) + 1 if best is not None and best.name in names else 0)
+from asiarch.core.verdict import Verdict
 
 
 def first_candidates(
@@ -123,16 +39,21 @@ def first_candidates(
     return tuple(creations)
 
 
-def next_candidates(search: ArchitectureSearch, records: Mapping[str, Record]) -> tuple[CreateCandidate, ...]:
-    """Create as many proposals as there are free lanes, once every baseline has been measured."""
+def next_candidates(
+    search: ArchitectureSearch, records: Mapping[str, Record], held: int, resting: AbstractSet[str]
+) -> tuple[CreateCandidate, ...]:
+    """Create as many proposals as there are free lanes, once every baseline has been measured.
+
+    The `held` candidates that wait for a person take no lane; those that are `resting` don't breed.
+    """
     if any(r.origin == "Baseline" and not r.terminal for r in records.values()):
         return ()
-    live = sum(1 for r in records.values() if not r.terminal)
+    live = sum(1 for r in records.values() if not r.terminal) - held
     started = sum(1 for r in records.values() if r.origin != "Baseline")
     room = min(lanes(search) - live, search.spec.budget.candidates - started)
     if room < 1:
         return ()
-    seen = population(records, search.spec.budget.candidates, CEILINGS[search.spec.fitness.policy])
+    seen = population(records, search.spec.budget.candidates, CEILINGS[search.spec.fitness.policy], resting)
     return tuple(_proposal(search, records, seen, len(records) + i) for i in range(room))
 
 
@@ -174,6 +95,7 @@ class Progress:
     short: str | None
     """The field of the budget that kept an order from being named."""
     spent: Cost
+    troubles: tuple[Trouble, ...] = ()
 
 
 def status(
@@ -192,14 +114,15 @@ def status(
         message = _short_message(search, records, progress.short, progress.spent)
         judged = Verdict(Reason.BUDGET_EXHAUSTED, message, starts=False)
     phase = _phase(judged, busy=progress.busy)
+    stake = _stake(search, records, progress.spent)
     ended = phase in ("Complete", "Failed")
     new = old.model_copy(
         update={
             "observed_generation": search.metadata.generation,
             "phase": phase,
             "reason": judged.reason,
-            "message": judged.message,
-            "started_at": old.started_at or timestamp(now),
+            "message": _told(judged, stake)[:1024],
+            "started_at": old.started_at or (None if judged.blocked else timestamp(now)),
             "finished_at": (old.finished_at or timestamp(now)) if ended else None,
             "reservations": dict(progress.reservations),
             "counts": _counts(records.values()),
@@ -207,7 +130,8 @@ def status(
             "best": _best(search, records),
         }
     )
-    new = new.model_copy(update={"conditions": search_conditions(new, now)})
+    conditions = search_conditions(new, progress.troubles, stake, now)
+    new = new.model_copy(update={"conditions": conditions})
     needless = phase == "Running" and new.reservations.keys() < old.reservations.keys()
     return old if needless and new.model_copy(update={"reservations": old.reservations}) == old else new
 
@@ -215,9 +139,25 @@ def status(
 def _phase(judged: Verdict, *, busy: bool) -> SearchPhase:
     if judged.reason == Reason.BASELINE_FAILED and not busy:
         return "Failed"
-    if judged.reason == Reason.SUSPENDED:
+    if judged.blocked:
+        return "Blocked"
+    if judged.reason in (Reason.SUSPENDED, Reason.PAUSED):
         return "Suspended"
     return "Running" if busy or judged.reason == Reason.RUNNING else "Complete"
+
+
+def _told(judged: Verdict, stake: str) -> str:
+    """The verdict's message, with what hangs on it where something went wrong."""
+    wrong = judged.blocked or judged.reason == Reason.BASELINE_FAILED
+    return f"{judged.message} {stake}" if wrong else judged.message
+
+
+def _stake(search: ArchitectureSearch, records: Mapping[str, Record], spent: Cost) -> str:
+    started = sum(1 for r in records.values() if r.origin != "Baseline")
+    hours = f" and {spent.gpu_seconds / 3600:.4g} GPU hours" if spent.gpu_seconds else ""
+    return (
+        f"{started} of {search.spec.budget.candidates} candidates started, {spent.usd:.4g} USD{hours} spent."
+    )
 
 
 def _short_message(search: ArchitectureSearch, records: Mapping[str, Record], field: str, cost: Cost) -> str:

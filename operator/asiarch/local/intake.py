@@ -1,12 +1,13 @@
 """Takes manifests in: checks what they say and what they name, before anything is written or started."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from asiarch.api.candidate import Candidate
-from asiarch.api.fault import Fault, ManifestError
+from asiarch.api.fault import Fault, ManifestError, shown
 from asiarch.api.manifest import Resource, dump, load
-from asiarch.api.search import ArchitectureSearch, Baseline, Dataset, FileSource, Rung, SearchSpec
+from asiarch.api.search import ArchitectureSearch, Dataset, FileSource, Rung, SearchSpec
 from asiarch.local.store import Store
 
 STANDARD_LIBRARY = "stdlib"
@@ -92,44 +93,65 @@ def _resolved(found: Resource, base: Path) -> Resource:
 
 
 def _absolute(source: FileSource | None, base: Path) -> FileSource | None:
-    return None if source is None else FileSource(file=str(base / source.file))
+    if source is None or source.file is None:
+        return source
+    return FileSource(file=str(base / source.file))
 
 
 def _with_absolute_dataset(rung: Rung, base: Path) -> Rung:
-    if rung.dataset is None or rung.dataset.path == STANDARD_LIBRARY:
+    if rung.dataset is None or rung.dataset.path == STANDARD_LIBRARY or _in_cluster(rung.dataset):
         return rung
     dataset = rung.dataset.model_copy(update={"path": str(base / rung.dataset.path)})
     return rung.model_copy(update={"dataset": dataset})
 
 
 def _missing(found: Resource) -> list[Fault]:
-    """Faults that only the file system can show: what is named and isn't there."""
+    """Faults that only a laptop has: what is named and isn't there, and what there is on clusters alone."""
     if isinstance(found, Candidate):
-        return _missing_file("spec.source.file", found.spec.source)
+        return _missing_file("spec.source", found.spec.source)
     return _missing_of(found.spec)
 
 
 def _missing_of(spec: SearchSpec) -> list[Fault]:
-    faults = []
+    faults = _of_clusters(
+        {
+            "spec.agents.podTemplate": spec.agents.pod_template,
+            "spec.evaluation.podTemplate": spec.evaluation.pod_template,
+            "spec.evaluation.queueName": spec.evaluation.queue_name,
+        }
+    )
     for place, baseline in enumerate(spec.baselines):
-        faults += _missing_baseline(place, baseline)
+        faults += _missing_file(f"spec.baselines[{place}].source", baseline.source)
     for place, rung in enumerate(spec.evaluation.ladder):
         path = f"spec.evaluation.ladder[{place}]"
-        if rung.resources:
-            step = "run this search on a cluster, or leave the field out"
-            faults.append(Fault(f"{path}.resources", ", ".join(rung.resources), "nothing on a laptop", step))
+        faults += _of_clusters(
+            {f"{path}.resources": ", ".join(rung.resources), f"{path}.approval": rung.approval}
+        )
         if rung.dataset is not None:
-            faults += _missing_dataset(f"{path}.dataset.path", rung.dataset)
+            faults += _missing_dataset(f"{path}.dataset", rung.dataset)
     return faults
 
 
-def _missing_baseline(place: int, baseline: Baseline) -> list[Fault]:
-    return _missing_file(f"spec.baselines[{place}].source.file", baseline.source)
+def _of_clusters(fields: Mapping[str, object]) -> list[Fault]:
+    """Refuse what only a cluster can do."""
+    step = "run this search on a cluster, or leave the field out"
+    said = ((path, value) for path, value in fields.items() if value)
+    return [
+        Fault(path, value if isinstance(value, str) else shown(value), "nothing on a laptop", step)
+        for path, value in said
+    ]
+
+
+def _in_cluster(dataset: Dataset) -> bool:
+    return dataset.persistent_volume_claim is not None or dataset.config_map is not None
 
 
 def _missing_file(path: str, source: FileSource | None) -> list[Fault]:
     if source is None:
         return []
+    if source.file is None:
+        step = "name its `file`, or run this search on a cluster"
+        return [Fault(f"{path}.configMap", str(source.config_map), "nothing on a laptop", step)]
     try:
         Path(source.file).read_text(encoding="utf-8")
     except OSError:
@@ -138,11 +160,18 @@ def _missing_file(path: str, source: FileSource | None) -> list[Fault]:
         found = f"{source.file}, which is not UTF-8"
     else:
         return []
-    return [Fault(path, found, "a Python file", "create it, or correct the path")]
+    return [Fault(f"{path}.file", found, "a Python file", "create it, or correct the path")]
 
 
 def _missing_dataset(path: str, dataset: Dataset) -> list[Fault]:
+    if _in_cluster(dataset):
+        places = {
+            f"{path}.persistentVolumeClaim": dataset.persistent_volume_claim,
+            f"{path}.configMap": dataset.config_map,
+        }
+        return _of_clusters(places)
     if dataset.path == STANDARD_LIBRARY or Path(dataset.path).exists():
         return []
     step = f"create it, or name {STANDARD_LIBRARY} for the Python standard library's own source"
-    return [Fault(path, f"{dataset.path}, which does not exist", "a file or a directory of text", step)]
+    found = f"{dataset.path}, which does not exist"
+    return [Fault(f"{path}.path", found, "a file or a directory of text", step)]

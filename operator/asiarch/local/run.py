@@ -58,7 +58,7 @@ async def _turns(
         view.show(seen, now)
         if plan.idle and seen.search.status.phase != "Running":
             return seen.search
-        if seen.search.status.phase == "Running":
+        if seen.search.status.phase == "Running" or plan.actions:
             await _watch(world, view, clock, interrupted, plan.wake_after)
         if interrupted.is_set():
             return seen.search

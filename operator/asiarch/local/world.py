@@ -14,6 +14,7 @@ from asiarch.api.reason import Reason
 from asiarch.api.search import ArchitectureSearch
 from asiarch.core.actions import (
     Action,
+    ArchiveCandidates,
     CandidateWrite,
     CreateCandidate,
     SearchWrite,
@@ -113,6 +114,8 @@ class LocalWorld:
                     self._start(order)
                 case StopOrder(name, reason):
                     await self._stop(name, reason)
+                case ArchiveCandidates():
+                    pass  # never planned for a world that keeps all
                 case _:
                     assert_never(action)
 
@@ -144,7 +147,7 @@ class LocalWorld:
             return
         text = (
             Path(spec.source.file).read_text()
-            if spec.source is not None
+            if spec.source is not None and spec.source.file is not None
             else baselines.source(spec.baseline or "")
         )
         self._sources[candidate.name] = self._keep_code(text)
@@ -207,7 +210,8 @@ class LocalWorld:
         stopped = self._stopped.pop(order.name, None)
         if stopped is not None:
             # What had ended well before it could be stopped stays: only this process was late to hear of it.
-            late = {"reason": stopped, "message": "Stopped past its deadline."}
+            why = "on purpose" if stopped == Reason.CANCELLED else "past its deadline"
+            late = {"reason": stopped, "message": f"Stopped {why}."}
             results = tuple(r if r.reason is None else r.model_copy(update=late) for r in results)
         self._end(order.name, results)
 

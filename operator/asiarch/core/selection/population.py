@@ -1,6 +1,7 @@
 """What a selection policy sees and what it answers."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,11 +52,16 @@ Policy = Callable[[Population, Selection, str], Choice]
 """choose(population, settings, key): a rule for choosing; the same arguments give the same choice."""
 
 
-def population(records: Mapping[str, Record], size: int, ceiling: float = 1.0) -> Population:
-    """Read a population from all candidates of a search; `size` is the budget's number of candidates."""
+def population(
+    records: Mapping[str, Record], size: int, ceiling: float = 1.0, resting: AbstractSet[str] = frozenset()
+) -> Population:
+    """Read a population from all candidates of a search; `size` is the budget's number of candidates.
+
+    Those that are `resting` may not breed.
+    """
     over = sorted((r for r in records.values() if r.terminal and r.origin != "Baseline"), key=_end)
     return Population(
-        ranked=ranking.ranked(records.values()),
+        ranked=ranking.ranked(r for r in records.values() if r.name not in resting),
         children=lineage.functional_children(records),
         ended={record.name: place for place, record in enumerate(over)},
         size=size,
