@@ -58,7 +58,7 @@ def test_each_kind_of_order_has_its_own_answer(tmp_path: Path) -> None:
             order=Order(name="o", kind=kind, search="s", candidate="s-0001", seconds=9), **fields
         )
         (tmp_path / "context.json").write_text(context.model_dump_json(by_alias=True))
-        result = done(context.order, tmp_path / "context.json")
+        result = done(context.order, (tmp_path / "context.json").read_bytes)
         assert result.reason is None, result.message
         assert getattr(result, answer) is not None
 
@@ -80,10 +80,10 @@ def test_a_context_that_can_t_be_read_is_a_result_too(tmp_path: Path, context: s
     order = a_context().order
     path = tmp_path / "context.json"
     path.write_text(context)
-    result = done(order, path)
+    result = done(order, path.read_bytes)
     assert (result.reason, len(result.message) <= 1024) == (Reason.AGENT_FAILED, True)
     path.unlink()
-    assert done(order, path).reason is Reason.AGENT_FAILED
+    assert done(order, path.read_bytes).reason is Reason.AGENT_FAILED
 
 
 def test_loading_the_agents_is_fast_and_loads_no_torch() -> None:

@@ -1,12 +1,14 @@
 """One agent order per process: reads its order and context, does it, writes one result last.
 
-The environment names everything: `ASIARCH_ORDER` (the order, JSON), `ASIARCH_CONTEXT` (path of the context) and
-`ASIARCH_RESULT` (path of the result). Importing this module starts nothing and is fast: it is loaded once into a warm
-process that forks for each order.
+The environment names everything: `ASIARCH_ORDER` (the order, JSON); in a pod `ASIARCH_GATEWAY` (its URL) and
+`ASIARCH_TOKEN` (path of the token to show there); on a laptop `ASIARCH_CONTEXT` and `ASIARCH_RESULT` (paths). Importing
+this module starts nothing and is fast: it is loaded once into a warm process that forks for each order.
 """
 
 import os
+import random
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -33,22 +35,48 @@ _FIELDS: Mapping[type[Work], str] = {Proposal: "proposal", Writing: "writing", F
 
 
 def main() -> int:
-    """Do the order; 0 as soon as a result is written, whatever it says."""
+    """Do the order; 0 as soon as a result is stored, whatever it says."""
     order = Order.model_validate_json(os.environ["ASIARCH_ORDER"])
-    result = done(order, Path(os.environ["ASIARCH_CONTEXT"]))
+    url = os.environ.get("ASIARCH_GATEWAY")
+    if url:
+        return _through_gateway(order, url)
+    result = done(order, Path(os.environ["ASIARCH_CONTEXT"]).read_bytes)
     write_whole(Path(os.environ["ASIARCH_RESULT"]), result.model_dump_json(by_alias=True))
     return 0
 
 
-def done(order: Order, context: Path) -> Result:
+def done(order: Order, context: Callable[[], bytes]) -> Result:
     """Do one order; what goes wrong inside an agent is a result too."""
     blank = Result(order=order.name, attempt=order.attempt, index=order.index)
     try:
-        work = ROLES[order.kind](Context.model_validate_json(context.read_bytes()))
+        work = ROLES[order.kind](Context.model_validate_json(context()))
     except Exception as error:  # noqa: BLE001 - reported as the result, and nothing else may be left unsaid
         message = f"The agent failed to {order.kind}: {type(error).__name__}: {error}"
-        return blank.model_copy(update={"reason": Reason.AGENT_FAILED, "message": message[:_MAX_MESSAGE]})
+        return blank.model_copy(update={"reason": Reason.AGENT_FAILED, "message": _plain(message)})
     return blank.model_copy(update={_FIELDS[type(work)]: work})
+
+
+def _through_gateway(order: Order, url: str) -> int:
+    """Do the order of a pod: what it is told comes from the gateway, and its result is stored there."""
+    # Half a second to load, which nobody pays for whose context is a file.
+    from asiarch.agents.gateway import Gateway, GatewayError, Patience, UnansweredError  # noqa: PLC0415
+
+    deadline = time.monotonic() + order.seconds
+    patience = Patience(deadline, time.monotonic, time.sleep, random.SystemRandom().random)
+    gateway = Gateway(url, Path(os.environ["ASIARCH_TOKEN"]), patience)
+    try:
+        context = gateway.context()
+        gateway.store(done(order, lambda: context).model_dump_json(by_alias=True))
+    except GatewayError as error:
+        sys.stderr.write(f"{order.name}: {error}\n")
+        return os.EX_TEMPFAIL if isinstance(error, UnansweredError) else 1
+    return 0
+
+
+def _plain(message: str) -> str:
+    """A message as the API takes it: short, and without half characters and control characters."""
+    shown = (c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in message)
+    return "".join(shown)[:_MAX_MESSAGE]
 
 
 def write_whole(path: Path, text: str) -> None:

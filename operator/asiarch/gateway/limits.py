@@ -1,0 +1,50 @@
+"""How much one caller may ask."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_KEPT = 10_000
+"""Callers that are remembered; who is forgotten starts with a full bucket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many requests at once, and so many a second in the long run."""
+
+    burst: float
+    per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is too much."""
+
+    body: int = 300 * 1024
+    """Bytes of a request's body; a file of 200 KiB as JSON fits."""
+    body_seconds: float = 10.0
+    seconds: float = 20.0
+    """Of a whole request, until the answer is known."""
+    pod: Rate = Rate(burst=30, per_second=2)
+    stranger: Rate = Rate(burst=20, per_second=1)
+    """Tokens that one address may show and that are refused: each costs the API server a review."""
+
+
+class Buckets:
+    """One token bucket for each caller."""
+
+    def __init__(self, rate: Rate, clock: Callable[[], float]) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._filled: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, caller: str, cost: float = 1.0) -> float:
+        """Take from a caller's bucket if anything is in it; otherwise returns the seconds until there will be."""
+        now = self._clock()
+        level, since = self._filled.pop(caller, (self._rate.burst, now))
+        level = min(self._rate.burst, level + max(0.0, now - since) * self._rate.per_second)
+        wait = 0.0 if level >= 1 else (1 - level) / self._rate.per_second
+        self._filled[caller] = (level if wait else level - cost, now)
+        if len(self._filled) > _KEPT:
+            self._filled.popitem(last=False)
+        return wait

@@ -1,0 +1,95 @@
+"""A cluster in memory: ConfigMaps and TokenReviews as an API server keeps and answers them."""
+
+import base64
+import copy
+import json
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from asiarch.gateway.cluster import AlreadyExistsError, Object, UnavailableError
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_MAX_BYTES = 1024 * 1024
+
+
+@dataclass
+class MemoryCluster:
+    """Objects by namespace and name; tokens that end with their pod, their time, or their audience."""
+
+    clock: Callable[[], float]
+    objects: dict[tuple[str, str], Object] = field(default_factory=dict)
+    pods: set[str] = field(default_factory=set)
+    reviews: int = 0
+    down: bool = False
+    _users: dict[str, tuple[Object, str, float]] = field(default_factory=dict)
+
+    async def get_config_map(self, namespace: str, name: str) -> Object | None:
+        self._answer()
+        return copy.deepcopy(self.objects.get((namespace, _named(name))))
+
+    async def create_config_map(self, namespace: str, body: Object) -> Object:
+        self._answer()
+        name = _named(body["metadata"]["name"])
+        if (namespace, name) in self.objects:
+            raise AlreadyExistsError(f'configmaps "{name}" already exists')
+        size = sum(len(text.encode()) for text in body["data"].values())
+        if size > _MAX_BYTES or body["metadata"].get("namespace", namespace) != namespace:
+            raise UnavailableError("422 Invalid")
+        made = copy.deepcopy(body)
+        made["metadata"]["uid"] = secrets.token_hex(8)
+        self.objects[namespace, name] = made
+        return copy.deepcopy(made)
+
+    async def review(self, token: str, audience: str) -> Object:
+        self._answer()
+        self.reviews += 1
+        user, wanted, expiry = self._users.get(token, ({}, "", 0.0))
+        uid = user.get("extra", {}).get("authentication.kubernetes.io/pod-uid", [""])[0]
+        if wanted != audience or self.clock() >= expiry or uid not in self.pods:
+            return {"user": {}, "error": "[invalid bearer token, token lookup failed]"}
+        return {"authenticated": True, "user": user, "audiences": [audience]}
+
+    def issue(
+        self,
+        pod: str,
+        uid: str,
+        *,
+        namespace: str = "team",
+        audience: str = "asiarch-gateway",
+        life: float = 600,
+    ) -> str:
+        """Start a pod and give it a token."""
+        self.pods.add(uid)
+        expiry = self.clock() + life
+        names = {"pod-name": [pod], "pod-uid": [uid]}
+        user = {
+            "username": f"system:serviceaccount:{namespace}:asiarch-agent",
+            "extra": {f"authentication.kubernetes.io/{name}": value for name, value in names.items()},
+        }
+        token = ".".join(
+            map(_part, ({"alg": "RS256"}, {"exp": expiry, "aud": [audience]}, secrets.token_hex(16)))
+        )
+        self._users[token] = (user, audience, expiry)
+        return token
+
+    def put(self, name: str, data: dict[str, str], *, namespace: str = "team", **labels: str) -> None:
+        """Create an object of the operator's, with an owner."""
+        owner = {"apiVersion": "asiarch.dev/v1alpha1", "kind": "Candidate", "name": "s-0001", "uid": "c-1"}
+        metadata = {"name": _named(name), "labels": labels, "ownerReferences": [owner | {"controller": True}]}
+        self.objects[namespace, name] = {"metadata": metadata, "data": data}
+
+    def _answer(self) -> None:
+        if self.down:
+            raise UnavailableError("503 ServiceUnavailable: etcd is gone", retry_after=2)
+
+
+def _named(name: str) -> str:
+    assert _NAME.fullmatch(name), name
+    return name
+
+
+def _part(value: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
