@@ -190,6 +190,27 @@ def validate(manifests: Annotated[list[Path], typer.Argument(help="Manifests.")]
         raise ManifestError(faults)
 
 
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def operate(context: typer.Context) -> None:
+    """Serve searches in a cluster."""
+    from asiarch.kube import arguments
+    from asiarch.kube import operate as kube
+
+    kube.main(arguments.settings(context.args))
+
+
+@app.command()
+def gateway(
+    port: Annotated[int, typer.Option(help="Where agents are served.")] = 8081,
+    metrics_port: Annotated[int, typer.Option(help="Where /metrics is served.")] = 8082,
+    kubeconfig: Annotated[str | None, typer.Option(help="Instead of the pod's own account.")] = None,
+) -> None:
+    """Hand out agents' contexts and take their results, in a cluster."""
+    from asiarch.kube import gateway as kube
+
+    asyncio.run(kube.serve(kube.Settings(port, metrics_port, kubeconfig=kubeconfig)))
+
+
 def _store(directory: Path, search: str) -> Store:
     """Find the directory of a search; raises ManifestError when it isn't clear which is meant."""
     found = sorted(path.parent.name for path in directory.glob("*/search.yaml"))

@@ -1,5 +1,6 @@
 """What the two programs are told by their environment; the one place that reads it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +16,25 @@ class Settings:
     code: Path
     socket: Path
     result: Path | None
+    limits: Mapping[str, int] | None = None
+    """What the player's launcher bounds before it runs the candidate; none where a jail has done so already."""
 
 
 def settings(environment: Mapping[str, str]) -> Settings:
-    """Read `ASIARCH_ORDER` (JSON), `ASIARCH_CODE`, `ASIARCH_SOCKET` and, for the referee, `ASIARCH_RESULT`."""
-    result = environment.get("ASIARCH_RESULT")
+    """Read `ASIARCH_ORDER` (JSON), `ASIARCH_CODE` and `ASIARCH_SOCKET`.
+
+    The referee has `ASIARCH_RESULT` too, and a pod's player `ASIARCH_LIMITS` (JSON). An indexed Job tells each of
+    its pods by `JOB_COMPLETION_INDEX` which seed it measures.
+    """
+    result, limits = environment.get("ASIARCH_RESULT"), environment.get("ASIARCH_LIMITS")
+    order = Order.model_validate_json(environment["ASIARCH_ORDER"])
+    index = environment.get("JOB_COMPLETION_INDEX")
     return Settings(
-        order=Order.model_validate_json(environment["ASIARCH_ORDER"]),
+        order=order if index is None else order.model_copy(update={"index": int(index)}),
         code=Path(environment["ASIARCH_CODE"]),
         socket=Path(environment["ASIARCH_SOCKET"]),
         result=Path(result) if result else None,
+        limits=json.loads(limits) if limits else None,
     )
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from asiarch.api.reason import Reason
+from asiarch_trainer.player import limits
 from asiarch_trainer.player.candidate import ComplaintError, complaint, load
 from asiarch_trainer.player.cost import growth
 from asiarch_trainer.player.model import Host, Shape, mix
@@ -36,6 +37,8 @@ def main() -> int:
     # Not use_deterministic_algorithms: it loads a compiler first, which takes a second.
     torch.set_deterministic_debug_mode("warn")
     until = time.monotonic() + given.order.seconds
+    if given.limits is not None:
+        limits.apply(given.limits)
     try:
         Player(Wire(_connect(given)), given, until).serve()
     except WireError:

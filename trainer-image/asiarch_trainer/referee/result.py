@@ -1,6 +1,7 @@
 """The result: written whole, last, and at most 4,096 bytes."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from asiarch.api.order import MAX_RESULT_BYTES, Order, Result
@@ -36,7 +37,9 @@ def write(path: Path, found: Result) -> None:
         _store(temporary, payload)
         temporary.replace(path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        # Where nothing may be created, nothing may be removed either.
+        with suppress(OSError):
+            temporary.unlink()
         _store(path, payload)
 
 

@@ -1,0 +1,218 @@
+"""The Kubernetes API as a few plain calls on JSON objects: bounded in time, polite, and retried by nobody but a turn.
+
+Transport, credentials and their rotation are the `kubernetes` client's.
+"""
+
+import json
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from kubernetes.aio import client, config
+
+from asiarch.kube.clock import ServerClock
+from asiarch.kube.limits import Limits
+
+Object = dict[str, Any]
+"""An API object as JSON."""
+
+PAGE = 500
+"""Objects of one page of a list."""
+_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
+_MOST_QUIET = 900.0
+"""Seconds; a server that asks for more is asked again then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of object and where the API serves it."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+
+    @property
+    def api_version(self) -> str:
+        """As objects spell it."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+
+SEARCHES = Kind("asiarch.dev", "v1alpha1", "architecturesearches", "ArchitectureSearch")
+CANDIDATES = Kind("asiarch.dev", "v1alpha1", "candidates", "Candidate")
+JOBS = Kind("batch", "v1", "jobs", "Job")
+PODS = Kind("", "v1", "pods", "Pod")
+CONFIG_MAPS = Kind("", "v1", "configmaps", "ConfigMap")
+EVENTS = Kind("events.k8s.io", "v1", "events", "Event")
+LEASES = Kind("coordination.k8s.io", "v1", "leases", "Lease")
+TOKEN_REVIEWS = Kind("authentication.k8s.io", "v1", "tokenreviews", "TokenReview")
+
+
+class ApiError(Exception):
+    """The API server's refusal, or none at all: `status` 0 says that no whole answer came."""
+
+    def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
+        """Keep the parts of the server's Status."""
+        super().__init__(f"{status} {reason}: {message}" if status else f"{reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list; all parts of one list carry the same resource version."""
+
+    items: Sequence[Object]
+    resource_version: str
+
+
+class Watcher(Protocol):
+    """Who counts calls."""
+
+    def api_request(self, verb: str, resource: str, code: int, seconds: float) -> None:
+        """Take note of one call; `code` 0 says that no answer came."""
+
+
+class Api:
+    """Calls on behalf of one set of credentials; an `async with` closes its connections."""
+
+    def __init__(self, configuration: client.Configuration, limits: Limits, watcher: Watcher) -> None:
+        """Connect to nothing yet."""
+        configuration.connection_pool_maxsize = 64
+        self.configuration = configuration
+        self._client = client.ApiClient(configuration)
+        self.now = ServerClock()
+        self._limits = limits
+        self._watcher = watcher
+
+    async def __aenter__(self) -> Self:
+        """Nothing is opened before the first call."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def pages(self, kind: Kind, namespace: str | None, labels: str = "") -> AsyncIterator[Page]:
+        """List all objects in pages, as the newest state is; namespace None is all namespaces."""
+        query = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
+        while True:
+            found = await self._call("GET", kind, _path(kind, namespace), query)
+            yield Page(found.get("items") or (), found["metadata"]["resourceVersion"])
+            if not found["metadata"].get("continue"):
+                return
+            query["continue"] = found["metadata"]["continue"]
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> Object | None:
+        """Read one object; none when it isn't there."""
+        try:
+            return await self._call("GET", kind, _path(kind, namespace, name))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def create(self, kind: Kind, namespace: str | None, body: Object) -> Object:
+        """Create an object; raises ApiError 409 AlreadyExists."""
+        return await self._call("POST", kind, _path(kind, namespace), body=_typed(kind, body))
+
+    async def replace(self, kind: Kind, namespace: str | None, name: str, body: Object) -> Object:
+        """Replace an object, fenced by the resource version in `body`."""
+        return await self._call("PUT", kind, _path(kind, namespace, name), body=_typed(kind, body))
+
+    async def replace_status(self, kind: Kind, namespace: str, name: str, body: Object) -> Object:
+        """Replace an object's status, fenced by the resource version in `body`."""
+        path = f"{_path(kind, namespace, name)}/status"
+        return await self._call("PUT", kind, path, body=_typed(kind, body))
+
+    async def patch(self, kind: Kind, namespace: str, name: str, body: Object) -> Object:
+        """Merge a patch into an object; a uid or resource version in it is a precondition."""
+        return await self._call("PATCH", kind, _path(kind, namespace, name), body=body)
+
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        """Delete exactly the object with this uid; that it is gone, or another one stands there, is success."""
+        body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        try:
+            await self._call("DELETE", kind, _path(kind, namespace, name), body=body)
+        except ApiError as error:
+            if error.status != 404 and not (error.status == 409 and "UID" in error.message):
+                raise
+
+    async def _call(
+        self, method: str, kind: Kind, path: str, query: Mapping[str, str] | None = None, body: Any = None
+    ) -> Object:
+        await self._limits.wait(write=method != "GET")
+        headers = {
+            "Accept": "application/json",
+            "Content-Type": "application/merge-patch+json" if method == "PATCH" else "application/json",
+            "User-Agent": self._client.user_agent,
+        }
+        for setting in (await self.configuration.auth_settings()).values():
+            headers[setting["key"]] = setting["value"]
+        url = f"{self.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        begun, code = time.monotonic(), 0
+        try:
+            reply = await self._client.rest_client.request(
+                method, url, headers=headers, body=body, _request_timeout=_TIMEOUT
+            )
+            code, retry_after = reply.status, reply.headers.get("Retry-After")
+            self.now.hear(reply.headers.get("Date"))
+            return self._read(code, await reply.read(), retry_after)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiError(
+                0, "Unreachable", f"{method} {path}: {str(error) or type(error).__name__}"
+            ) from error
+        finally:
+            self._watcher.api_request(method, kind.plural, code, time.monotonic() - begun)
+
+    def _read(self, code: int, payload: bytes, retry_after: str | None) -> Object:
+        """The object of a good answer; the server's Status as an error otherwise."""
+        try:
+            found = json.loads(payload)
+        except ValueError as error:
+            if code < 400:
+                raise ApiError(0, "CutReply", f"{len(payload)} bytes that are not JSON") from error
+            found = {}
+        if code < 400 and isinstance(found, dict):
+            return found
+        status = found if isinstance(found, dict) else {}
+        wait = _seconds(retry_after)
+        if wait is not None:
+            self._limits.be_quiet(wait)
+        message = str(status.get("message") or payload[:200].decode(errors="replace"))
+        raise ApiError(code, str(status.get("reason") or "Unknown"), message, wait)
+
+
+async def configured(kubeconfig: str | None) -> client.Configuration:
+    """Credentials of a kubeconfig, or of the pod that we run in; they are read again when they rotate."""
+    configuration = client.Configuration()
+    if kubeconfig is None:
+        config.load_incluster_config(client_configuration=configuration)
+    else:
+        await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+    return configuration
+
+
+def _typed(kind: Kind, body: Object) -> Object:
+    return {"apiVersion": kind.api_version, "kind": kind.kind, **body}
+
+
+def _path(kind: Kind, namespace: str | None, name: str = "") -> str:
+    root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
+    inside = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+    return f"{root}{inside}/{kind.plural}" + (f"/{quote(name, safe='')}" if name else "")
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Seconds of a Retry-After; what is no number counts as one second."""
+    if retry_after is None:
+        return None
+    try:
+        return min(max(0.0, float(retry_after)), _MOST_QUIET)
+    except ValueError:
+        return 1.0

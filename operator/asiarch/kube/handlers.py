@@ -1,0 +1,94 @@
+"""The doorbell: kopf's watches feed the stores and ring for a search. The only module that knows kopf.
+
+Handlers keep no state and decide nothing. No indexes, daemons or create and update handlers: with them start-up grows
+with the square of the objects, ghosts survive a relist, and an object's own events are seen too late.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
+from typing import Any
+
+import kopf
+from kubernetes.aio import client
+
+from asiarch.kube.client import PAGE, Kind
+from asiarch.kube.cluster import SELECTORS
+
+Ring = Callable[[Kind, str | None, dict[str, Any]], None]
+"""Takes a kind, what happened (ADDED, MODIFIED, DELETED, or None for the first list) and the object."""
+
+
+class _Backoffs:
+    """Seconds between attempts of a watch, without an end: who watches never gives up."""
+
+    def __iter__(self) -> Iterator[float]:
+        """From one second up to half a minute."""
+        return chain((1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0), repeat(30.0))
+
+
+def registry(ring: Ring, configuration: client.Configuration) -> kopf.OperatorRegistry:
+    """All handlers: who we are, and one doorbell for each kind."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return await _connection(configuration)
+
+    for kind in SELECTORS:
+        _doorbell(handlers, kind, ring)
+    return handlers
+
+
+def _doorbell(handlers: kopf.OperatorRegistry, kind: Kind, ring: Ring) -> None:
+    @kopf.on.event(kind.group, kind.version, kind.plural, id=f"ring-{kind.plural}", registry=handlers)
+    async def heard(event: Any, **_: Any) -> None:
+        ring(kind, event["type"], event["object"])
+
+
+def settings() -> kopf.OperatorSettings:
+    """What we ask of kopf; the reasons stand beside each."""
+    chosen = kopf.OperatorSettings()
+    chosen.posting.enabled = False  # one object for each event, without end; we have a recorder
+    chosen.peering.standalone = True  # two operators at once are safe, and a Lease keeps one of them idle
+    chosen.scanning.disabled = True  # needs rights on namespaces and definitions that we don't want
+    chosen.execution.max_workers = 1  # all our handlers are coroutines
+    chosen.watching.chunk_size = PAGE
+    chosen.watching.server_timeout = 300
+    chosen.watching.client_timeout = 330
+    chosen.watching.inactivity_timeout = 70
+    chosen.networking.request_timeout = 30
+    chosen.networking.connect_timeout = 5
+    chosen.networking.error_backoffs = _Backoffs()
+    chosen.networking.enforce_retry_after = True
+    chosen.queueing.exit_timeout = 2
+    chosen.process.ultimate_exiting_timeout = 10
+    for kind, selector in SELECTORS.items():
+        if selector:
+            chosen.watching.label_selectors[kind.plural] = selector
+    return chosen
+
+
+async def watch(ring: Ring, configuration: client.Configuration, namespaces: tuple[str, ...] | None) -> None:
+    """Watch until told to stop by a signal; any error of the framework is raised."""
+    await kopf.operator(
+        registry=registry(ring, configuration),
+        settings=settings(),
+        standalone=True,
+        clusterwide=namespaces is None,
+        namespaces=namespaces or (),
+    )
+
+
+async def _connection(configuration: client.Configuration) -> kopf.ConnectionInfo:
+    """The same credentials as our own client's, read anew each time that kopf asks."""
+    auth = (await configuration.auth_settings()).get("BearerToken")
+    scheme, _, token = str(auth["value"] if auth else "").partition(" ")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        scheme="Bearer" if token else None,
+        token=token or scheme or None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+    )

@@ -1,0 +1,202 @@
+"""What the operator keeps in memory of each object: little, since there are thousands."""
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from asiarch.api.candidate import Candidate
+from asiarch.api.names import ORDER, POD_UID, SEARCH
+from asiarch.api.search import ArchitectureSearch
+from asiarch.core.observation import Record, record
+from asiarch.kube.client import Object
+from asiarch.kube.store import Held
+
+_METADATA = (
+    "name",
+    "namespace",
+    "uid",
+    "generation",
+    "resourceVersion",
+    "creationTimestamp",
+    "deletionTimestamp",
+)
+_CONTAINER = ("name", "resources", "securityContext")
+_POD = (
+    "automountServiceAccountToken",
+    "hostIPC",
+    "hostNetwork",
+    "hostPID",
+    "nodeName",
+    "runtimeClassName",
+    "securityContext",
+    "shareProcessNamespace",
+)
+"""What is told of the isolation that a candidate's code really had."""
+_STATUS = (
+    "phase",
+    "reason",
+    "message",
+    "startTime",
+    "conditions",
+    "containerStatuses",
+    "initContainerStatuses",
+)
+
+
+class Unreadable(Exception):  # noqa: N818 - it is kept in an object's place, and rarely raised
+    """An object that the API server accepted and we can't read: another version's, or edited past our schema."""
+
+
+class Leaving:
+    """A search that is being deleted: nothing is started for it any more."""
+
+
+def search_of_label(found: Object) -> str:
+    """The search that one of our children names; empty for none."""
+    return str(found["metadata"].get("labels", {}).get(SEARCH, ""))
+
+
+def search_of_candidate(found: Object) -> str:
+    """The search that a candidate names."""
+    return str(found.get("spec", {}).get("searchName", ""))
+
+
+def search_itself(found: Object) -> str:
+    """A search's own name."""
+    return str(found["metadata"]["name"])
+
+
+def read_search(found: Object) -> ArchitectureSearch | Leaving | Unreadable:
+    """A search as a model."""
+    if found["metadata"].get("deletionTimestamp"):
+        return Leaving()
+    try:
+        return ArchitectureSearch.model_validate(found)
+    except ValidationError as error:
+        return Unreadable(_first(error))
+
+
+class KeptCandidate:
+    """A candidate: as a model while it is at work, packed once it has ended; its record always."""
+
+    __slots__ = ("_model", "_packed", "controller", "record", "unreadable")
+
+    def __init__(self, found: Object) -> None:
+        """Read the object; one that can't be read has no record."""
+        self.controller = controller(found)
+        self.unreadable = ""
+        self.record: Record | None = None
+        self._model: Candidate | None = None
+        self._packed = b""
+        slim = {**found, "metadata": _slim(found["metadata"])}
+        try:
+            model = Candidate.model_validate(slim)
+        except ValidationError as error:
+            self.unreadable = _first(error)
+            return
+        self.record = record(model)
+        if self.record.terminal:
+            self._packed = zlib.compress(json.dumps(slim, separators=(",", ":")).encode(), 1)
+        else:
+            self._model = model
+
+    @property
+    def model(self) -> Candidate:
+        """The whole candidate."""
+        return self._model or Candidate.model_validate_json(zlib.decompress(self._packed))
+
+
+class Candidates(Mapping[str, Candidate]):
+    """Candidates of one search by name, each unpacked when it is asked for; equal questions of one turn unpack once."""
+
+    def __init__(self, held: Mapping[str, Held[KeptCandidate]]) -> None:
+        """Look through what the store holds."""
+        self._held = held
+        self._unpacked: dict[str, Candidate] = {}
+
+    def __getitem__(self, name: str) -> Candidate:
+        """Unpack one."""
+        found = self._unpacked.get(name)
+        if found is None:
+            found = self._unpacked[name] = self._held[name].value.model
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        """All names."""
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._held)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is one of this name; nothing is unpacked."""
+        return name in self._held
+
+
+def read_job(found: Object) -> Object:
+    """Of a Job: who it is, whose, and how it stands."""
+    spec = found.get("spec", {})
+    return {
+        "metadata": _slim(found["metadata"]),
+        "spec": {
+            name: spec[name] for name in ("suspend", "completions", "activeDeadlineSeconds") if name in spec
+        },
+        "status": found.get("status", {}),
+    }
+
+
+def read_pod(found: Object) -> Object:
+    """Of a pod: who it is, whose, what it was given and how it stands."""
+    spec, status = found.get("spec", {}), found.get("status", {})
+    kept = {name: spec[name] for name in _POD if name in spec}
+    containers = [{name: c[name] for name in _CONTAINER if name in c} for c in spec.get("containers", ())]
+    return {
+        "metadata": _slim(found["metadata"]),
+        "spec": {**kept, "containers": containers},
+        "status": {name: status[name] for name in _STATUS if name in status},
+    }
+
+
+def read_result(found: Object) -> Object:
+    """Of a result: whose it is and who brought it; what it says is read when it is taken."""
+    return {"metadata": _slim(found["metadata"])}
+
+
+def controller(found: Object) -> str:
+    """The uid of the object that controls another; empty for none."""
+    owners = found["metadata"].get("ownerReferences", ())
+    return next((str(owner["uid"]) for owner in owners if owner.get("controller")), "")
+
+
+def status_of(model: BaseModel) -> dict[str, Any]:
+    """A status as the API server is to keep it: what is left at its default is left out, but for the phase."""
+    short = model.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return {"phase": getattr(model, "phase"), **short}  # noqa: B009 - both statuses have one
+
+
+def _slim(metadata: Object) -> Object:
+    """Metadata without managed fields, foreign annotations and the like."""
+    kept = {name: metadata[name] for name in _METADATA if name in metadata}
+    ours = {
+        name: value
+        for name, value in (metadata.get("annotations") or {}).items()
+        if name.startswith("asiarch.dev/") or name in (ORDER, POD_UID)
+    }
+    labels = {
+        name: value
+        for name, value in (metadata.get("labels") or {}).items()
+        if name.startswith(("asiarch.dev/", "batch.kubernetes.io/", "app.kubernetes.io/managed-by"))
+    }
+    owners = metadata.get("ownerReferences")
+    return {**kept, "annotations": ours, "labels": labels, **({"ownerReferences": owners} if owners else {})}
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that a model refuses, in words."""
+    detail = error.errors()[0]
+    path = ".".join(str(part) for part in detail["loc"])
+    return f"{path}: {detail['msg']}"

@@ -1,0 +1,223 @@
+"""Runs the operator: list everything, watch, take turns, until told to stop; whatever breaks ends the process.
+
+A process that ends is cheap: the next one lists everything and goes on. One that lives on half broken is not.
+"""
+
+import asyncio
+import logging
+import os
+import platform
+import socket
+import sys
+import time
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from kubernetes.aio import client
+
+from asiarch.core.actions import Plan
+from asiarch.core.observation import Observation
+from asiarch.kube import events, handlers
+from asiarch.kube.client import Api, ApiError, Kind, Object, configured
+from asiarch.kube.cluster import SELECTORS, Cluster, spread
+from asiarch.kube.deployment import Deployment
+from asiarch.kube.lease import Claim, Clocks, Lease
+from asiarch.kube.limits import Limits
+from asiarch.kube.metrics import Build, Metrics
+from asiarch.kube.probes import Health, application, serving
+from asiarch.kube.recorder import Recorder
+from asiarch.kube.store import SearchKey
+from asiarch.kube.worker import Worker, heartbeat
+
+_log = logging.getLogger(__name__)
+
+STOP_SECONDS = 5.0
+"""What turns under way are given to end, before the process does."""
+_BEAT = 5.0
+_RETRY_LIST = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the operator is deployed."""
+
+    deployment: Deployment
+    namespaces: tuple[str, ...] = ()
+    """Which are served; none is all of them."""
+    kubeconfig: str | None = None
+    host: str = "0.0.0.0"  # noqa: S104 - the kubelet asks from outside the pod
+    port: int = 8080
+    lease: str | None = None
+    """The namespace of the Lease by which replicas stand by for each other; without one, none is needed."""
+    workers: int = 8
+    writes: float = 50.0
+    """Writes to the API server per second."""
+    resync: float = 300.0
+    """Seconds between two full lists, more or less."""
+
+
+class Operator:
+    """One process's parts, each told by the others what it needs to know."""
+
+    def __init__(self, settings: Settings, api: Api, metrics: Metrics, health: Health) -> None:
+        self._settings = settings
+        self._api = api
+        self._metrics = metrics
+        self._health = health
+        self._cluster = Cluster(
+            api, settings.deployment, settings.namespaces or None, time.monotonic, metrics
+        )
+        self._recorder = Recorder(api, socket.gethostname(), metrics.event)
+        self._worker = Worker(self._cluster, metrics, self, api.now)
+        self._rung: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self, configuration: client.Configuration) -> None:
+        """Work until told to stop; raises what broke."""
+        await self._list_all()
+        watch = handlers.watch(self._ring, configuration, self._cluster.namespaces)
+        turns = [self._worker.work() for _ in range(self._settings.workers)]
+        self._worker.look_at_all()
+        await _first(watch, self._resync(), self._recorder.run(), self._broken(), *turns)
+
+    def took_turn(self, key: SearchKey, seen: Observation, plan: Plan) -> None:
+        """Tell people and Prometheus what a turn saw and planned."""
+        self._metrics.see(seen, key[0])
+        for event in events.due(seen, plan):
+            self._recorder.record(event, self._api.now())
+
+    def gone(self, key: SearchKey) -> None:
+        """Forget a search that is no more."""
+        self._metrics.forget(*key)
+
+    def _ring(self, kind: Kind, event: str | None, found: Object) -> None:
+        """Take an event; an error of ours ends the process instead of being swallowed by the framework."""
+        self._health.event(kind.plural, time.monotonic())
+        self._metrics.watch_event(kind.plural, time.time())
+        try:
+            self._worker.ring(kind, event, found)
+        except Exception as error:
+            if not self._rung.done():
+                self._rung.set_exception(error)
+            raise
+
+    async def _broken(self) -> None:
+        await self._rung
+
+    async def _list_all(self) -> None:
+        """Fill the stores before anything is decided; an API server that isn't there yet is waited for."""
+        for kind in SELECTORS:
+            while True:
+                try:
+                    await self._list(kind)
+                    break
+                except ApiError as error:
+                    _log.warning("Can't list %s: %s; again in %.0f s", kind.plural, error, _RETRY_LIST)
+                    await asyncio.sleep(_RETRY_LIST)
+
+    async def _list(self, kind: Kind) -> None:
+        for key in await self._cluster.list(kind):
+            self._worker.queue.add(key)
+        self._health.listed(kind.plural, time.monotonic())
+        self._metrics.relisted(kind.plural)
+        self._metrics.stored(kind.plural, len(self._cluster.stores.of(kind)))
+
+    async def _resync(self) -> None:
+        """List everything anew now and then, and look at every search: what a watch missed costs minutes, no more."""
+        while True:
+            await asyncio.sleep(spread(self._settings.resync))
+            for kind in SELECTORS:
+                try:
+                    await self._list(kind)
+                except ApiError as error:
+                    _log.warning("Can't list %s: %s; the next resync tries again", kind.plural, error)
+            self._worker.look_at_all()
+
+
+async def operate(settings: Settings) -> None:
+    """Serve searches until SIGTERM; raises what broke."""
+    configuration = await configured(settings.kubeconfig)
+    metrics = Metrics(
+        Build(
+            version("asiarch"),
+            os.environ.get("ASIARCH_REVISION", ""),
+            platform.python_version(),
+            version("kopf"),
+        )
+    )
+    health = Health((kind.plural for kind in SELECTORS), settings.resync * 1.2, time.monotonic())
+    limits = Limits(time.monotonic, settings.writes, settings.writes * 2)
+    async with AsyncExitStack() as stack:
+        api = await stack.enter_async_context(Api(configuration, limits, _Watcher(metrics, health)))
+        pages = application(health, metrics.exposition, time.monotonic)
+        await stack.enter_async_context(serving(pages, settings.host, settings.port))
+        beats = heartbeat(lambda: health.beat(time.monotonic()), _BEAT)
+        await _first(beats, _led(settings, api, metrics, health, configuration))
+
+
+async def _led(
+    settings: Settings, api: Api, metrics: Metrics, health: Health, configuration: client.Configuration
+) -> None:
+    """Work, once the lease is ours if there is to be one."""
+    operator = Operator(settings, api, metrics, health)
+    if settings.lease is None:
+        metrics.leads(leader=True)
+        await operator.run(configuration)
+        return
+    claim = Claim(
+        settings.lease, "asiarch-operator", f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
+    )
+    lease = Lease(api, claim, Clocks(time.monotonic, time.time))
+    metrics.leads(leader=False)
+    health.stand_by()
+    await lease.acquire()
+    health.begin(time.monotonic())
+    metrics.leads(leader=True)
+    try:
+        await _first(lease.keep(), operator.run(configuration))
+    finally:
+        await lease.release()
+
+
+@dataclass(frozen=True, slots=True)
+class _Watcher:
+    """Tells metrics and health of each call to the API server."""
+
+    metrics: Metrics
+    health: Health
+
+    def api_request(self, verb: str, resource: str, code: int, seconds: float) -> None:
+        """Take note of one call."""
+        self.metrics.api_request(verb, resource, code, seconds)
+        self.health.called(time.monotonic(), answered=code > 0)
+
+
+async def _first(*parts: Coroutine[Any, Any, None]) -> None:
+    """Run all parts until the first ends, for whatever reason; the others are given some seconds to end."""
+    tasks = [asyncio.ensure_future(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await _ended(tasks)
+    for task in done:
+        # When it stops, the framework cancels what others wait for, too.
+        if not task.cancelled():
+            task.result()
+
+
+async def _ended(tasks: Sequence[asyncio.Future[None]]) -> None:
+    await asyncio.wait(tasks, timeout=STOP_SECONDS)
+
+
+def main(settings: Settings) -> None:
+    """Run the operator until it is told to stop; whatever breaks it ends the process with an error."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+    )
+    # kopf would say a line for each event of each object.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    asyncio.run(operate(settings))

@@ -1,0 +1,372 @@
+"""What became of one search's orders: Jobs, pods and results, read by level; and how an order is started and stopped.
+
+An order is started once for each attempt, whatever crashes: this process starts only what it named itself. One that an
+earlier process named, and of which no Job is found, may have run and been deleted; so that attempt counts as lost.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from asiarch.api.base import Instant
+from asiarch.api.candidate import Candidate, CandidateStatus, OrderRef
+from asiarch.api.names import ORDER, POD_UID, object_name, result_name
+from asiarch.api.order import Order, Result
+from asiarch.api.reason import Reason
+from asiarch.api.search import ArchitectureSearch
+from asiarch.core import lifecycle
+from asiarch.core.context import context
+from asiarch.core.observation import Child, Observation, Trouble
+from asiarch.kube import manifests, outcome, states
+from asiarch.kube.client import CANDIDATES, CONFIG_MAPS, JOBS, PODS, ApiError, Object
+from asiarch.kube.cluster import Cluster
+from asiarch.kube.kept import controller
+from asiarch.kube.store import Held, SearchKey
+
+GRACE = 3.0
+"""Seconds that an order's Job may take to show up, when another process named the order."""
+FIRST_RETRY, LAST_RETRY = 2.0, 300.0
+"""Seconds between attempts to create what the API server refuses."""
+
+
+@dataclass
+class Refusal:
+    """A Job that the API server doesn't let us create, and when we ask again."""
+
+    trouble: Trouble
+    wait: float
+    again: float
+
+
+@dataclass
+class Orders:
+    """The orders of one search; what it remembers of them is this process's own doing, and nothing else needs it."""
+
+    cluster: Cluster
+    key: SearchKey
+    named: dict[str, str] = field(default_factory=dict)
+    """Orders that this process named in a candidate's status, and whose; kept as long as that candidate is at work."""
+    wake_after: float | None = None
+    """Seconds until time alone changes what was seen last."""
+    troubles: list[Trouble] = field(default_factory=list)
+    _seen: dict[str, str] = field(default_factory=dict)
+    """The uid of each order's Job that this process saw."""
+    _missing: dict[str, float] = field(default_factory=dict)
+    _stopped: dict[str, tuple[Reason, str]] = field(default_factory=dict)
+    """Why each order was stopped by us."""
+    _results: dict[str, tuple[Result, ...]] = field(default_factory=dict)
+    _refused: dict[str, Refusal] = field(default_factory=dict)
+
+    async def children(
+        self, search: ArchitectureSearch, live: Sequence[Candidate], now: Instant
+    ) -> dict[str, Child]:
+        """What became of each order that a live candidate names; one without a process is left out."""
+        self.troubles, self.wake_after = [], None
+        named = {c.status.order.name: (c, c.status.order) for c in live if c.status.order is not None}
+        self._forget_all_but(named, live)
+        found = {}
+        for name, (candidate, ref) in named.items():
+            rung = search.spec.evaluation.ladder[candidate.status.rung]
+            child = await self._child(candidate, ref, rung.seeds if ref.kind == "train" else 1, now)
+            if child is not None:
+                found[name] = child
+        self.troubles += [refusal.trouble for refusal in self._refused.values()]
+        return found
+
+    @contextmanager
+    def naming(self, candidate: Candidate, status: CandidateStatus) -> Iterator[None]:
+        """Around the write that may name an order: it is ours to start, unless the API server refused the write.
+
+        An answer that got lost may have been a yes; then the order is found in the status, and is ours all the same.
+        """
+        before, after = candidate.status.order, status.order
+        fresh = after is not None and (before is None or before.name != after.name)
+        if after is not None and fresh:
+            self.named[after.name] = candidate.name
+        try:
+            yield
+        except ApiError as error:
+            if after is not None and fresh and 400 <= error.status < 500:
+                self.named.pop(after.name, None)
+            raise
+
+    async def start(self, order: Order, seen: Observation) -> None:
+        """Create an order's Job, an agent's context first; a refusal is remembered, and asked again later."""
+        refusal = self._refused.get(order.name)
+        if refusal is not None and refusal.again > self.cluster.clock():
+            self._wake(refusal.again - self.cluster.clock())
+            return
+        candidate = seen.candidates[order.candidate]
+        try:
+            if order.kind != "train":
+                await self._tell(order, candidate, seen)
+            await self._create(order, candidate, seen.search)
+        except ApiError as error:
+            reason = _refusal(error)
+            if reason is None:
+                raise
+            self._refuse(order, reason, error, refusal)
+        else:
+            self._refused.pop(order.name, None)
+
+    async def stop(self, name: str, reason: Reason) -> None:
+        """Delete an order's Job; it is reported ended once none of its pods runs any more."""
+        self._stopped[name] = (reason, "Stopped.")
+        held = self._job(name)
+        if held is not None:
+            await self._delete(held)
+
+    async def sweep(self, waiting: Mapping[str, str]) -> None:
+        """Delete Jobs whose order is no longer waited for: a player that won't leave costs nothing.
+
+        `waiting` names the order of each candidate that has one. An agent's Job that has ended, or brought its
+        result, is left to its own time to live.
+        """
+        for held in list(self.cluster.stores.jobs.of(self.key).values()):
+            job = held.value
+            order = job["metadata"]["annotations"].get(ORDER, "")
+            if waiting.get(_candidate_of(job)) == order:
+                continue
+            if outcome.is_training(job) or not self._is_done(job, order):
+                await self._delete_left(held, order)
+
+    def _forget_all_but(self, named: Mapping[str, object], live: Sequence[Candidate]) -> None:
+        at_work = {candidate.name for candidate in live}
+        self.named = {order: whose for order, whose in self.named.items() if whose in at_work}
+        memories: tuple[dict[str, Any], ...] = (
+            self._seen,
+            self._missing,
+            self._stopped,
+            self._results,
+            self._refused,
+        )
+        for memory in memories:
+            for name in memory.keys() - named.keys():
+                del memory[name]
+
+    async def _child(self, candidate: Candidate, ref: OrderRef, indices: int, now: Instant) -> Child | None:
+        if ref.name in self._results:
+            return Child(ref.name, self._results[ref.name])
+        held = self._job(ref.name)
+        if held is None:
+            return await self._without_job(candidate, ref, now)
+        if controller(held.value) != candidate.metadata.uid:
+            return self._lost(ref, f"Job {object_name(ref.name)} is there and belongs to something else.")
+        self._seen[ref.name] = held.uid
+        self._missing.pop(ref.name, None)
+        if ref.name in self._stopped:
+            return Child(ref.name)
+        return await self._with_job(ref, indices, held, now)
+
+    async def _with_job(self, ref: OrderRef, indices: int, held: Held[Object], now: Instant) -> Child:
+        """What its Job and its pods tell of an order."""
+        pods = self._pods(held.uid)
+        taken = await self._taken(ref, held, pods)
+        patience = self.cluster.deployment.patience
+        results = taken or outcome.results(outcome.Case(ref, held.value, now, patience), indices, pods)
+        if results is not None and _may_still_run(results, pods):
+            await self._give_up(ref, held, results[0])
+            return Child(ref.name)
+        if results is not None:
+            self._tell_queue(held.value, pods)
+            return self._ended(ref, results)
+        waiting = outcome.waiting(held.value, pods, now, patience)
+        if waiting is not None:
+            self._wake(waiting.seconds)
+            if waiting.trouble is not None:
+                self.troubles.append(waiting.trouble)
+        return Child(ref.name)
+
+    def _tell_queue(self, job: Object, pods: Sequence[Object]) -> None:
+        """Say how long an order waited until its last pod was let run."""
+        created = states.moment(job["metadata"].get("creationTimestamp"))
+        started = [states.moment(pod["status"].get("startTime")) for pod in pods]
+        last = max((moment for moment in started if moment is not None), default=None)
+        if created is not None and last is not None:
+            self.cluster.watcher.queued(max(0.0, last - created))
+
+    async def _taken(
+        self, ref: OrderRef, held: Held[Object], pods: Sequence[Object]
+    ) -> tuple[Result, ...] | None:
+        """An agent's result, once the gateway has it from a pod of this Job; looked for live when the Job has ended."""
+        if ref.kind == "train":
+            return None
+        name, ended = result_name(ref.name), outcome.has_ended(held.value)
+        if self.cluster.stores.results.get(self.key[0], name) is None and not ended:
+            return None
+        found = await self.cluster.api.get(CONFIG_MAPS, self.key[0], name)
+        if found is None:
+            return None
+        brought_by = (found["metadata"].get("annotations") or {}).get(POD_UID)
+        if brought_by not in {pod["metadata"]["uid"] for pod in pods}:
+            # The pod's own news may come a moment later; a stranger's result is never taken.
+            self._wake(1.0)
+            return None
+        said = _read_result(ref, found)
+        if isinstance(said, Result):
+            return (said,)
+        self.cluster.watcher.result_rejected(Reason.AGENT_FAILED)
+        return (_lost(ref, Reason.AGENT_FAILED, said),)
+
+    async def _without_job(self, candidate: Candidate, ref: OrderRef, now: Instant) -> Child | None:
+        """No Job is known: gone, not there yet, or ours to create."""
+        seen = self._seen.get(ref.name)
+        if seen is not None:
+            return await self._vanished(ref, seen, now)
+        if ref.name in self._stopped:
+            return self._ended(ref, (_lost(ref, *self._stopped[ref.name]),))
+        if ref.name in self.named:
+            return None
+        clock = self.cluster.clock()
+        since = self._missing.setdefault(ref.name, clock)
+        if clock - since < GRACE:
+            self._wake(GRACE - (clock - since))
+            return Child(ref.name)
+        if await self._look(candidate, ref):
+            return Child(ref.name)
+        return self._lost(ref, "The order was named by another process, and its Job is not there.")
+
+    async def _give_up(self, ref: OrderRef, held: Held[Object], lost: Result) -> None:
+        """Take an attempt back that has waited too long: its pod, which could start any moment, goes first."""
+        self._stopped[ref.name] = (lost.reason or Reason.LOST, lost.message)
+        await self._delete(held)
+        self._wake(0.0)
+
+    async def _vanished(self, ref: OrderRef, uid: str, now: Instant) -> Child:
+        """A Job that was there is gone; it is over when the API server knows no pod of it that still runs."""
+        if await self._runs(uid, now):
+            self._wake(1.0)
+            return Child(ref.name)
+        deleted = (Reason.LOST, "Its Job was deleted while it ran.")
+        return self._ended(ref, (_lost(ref, *self._stopped.get(ref.name, deleted)),))
+
+    async def _runs(self, uid: str, now: Instant) -> bool:
+        label = f"batch.kubernetes.io/controller-uid={uid}"
+        async for page in self.cluster.api.pages(PODS, self.key[0], label):
+            if any(not outcome.is_over(pod, now) for pod in page.items):
+                return True
+        return False
+
+    async def _look(self, candidate: Candidate, ref: OrderRef) -> bool:
+        """Ask the API server itself for an order's Job."""
+        found = await self.cluster.api.get(JOBS, self.key[0], object_name(ref.name))
+        if found is None or controller(found) != candidate.metadata.uid:
+            return False
+        self.cluster.stores.jobs.apply(found)
+        self._wake(0.0)
+        return True
+
+    def _ended(self, ref: OrderRef, results: tuple[Result, ...]) -> Child:
+        self._results[ref.name] = results
+        return Child(ref.name, results)
+
+    def _lost(self, ref: OrderRef, message: str) -> Child:
+        return self._ended(ref, (_lost(ref, Reason.LOST, message),))
+
+    def _is_done(self, job: Object, order: str) -> bool:
+        """Whether an agent's Job has nothing left to do but to end."""
+        brought = self.cluster.stores.results.get(self.key[0], result_name(order)) is not None
+        return brought or outcome.has_ended(job)
+
+    def _job(self, order: str) -> Held[Object] | None:
+        return self.cluster.stores.jobs.get(self.key[0], object_name(order))
+
+    def _pods(self, job: str) -> list[Object]:
+        """The pods of a Job."""
+        pods = self.cluster.stores.pods.of(self.key).values()
+        return [held.value for held in pods if controller(held.value) == job]
+
+    def _wake(self, seconds: float) -> None:
+        self.wake_after = seconds if self.wake_after is None else min(seconds, self.wake_after)
+
+    async def _tell(self, order: Order, candidate: Candidate, seen: Observation) -> None:
+        """Write down what an agent may look at, with files by digest; that it is there already is success."""
+        told = context(order, seen, "sha256:{}".format)
+        text = told.model_dump_json(by_alias=True, exclude_defaults=True)
+        body = manifests.context_map(order, candidate, text)
+        try:
+            await self.cluster.api.create(CONFIG_MAPS, self.key[0], body)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+
+    async def _create(self, order: Order, candidate: Candidate, search: ArchitectureSearch) -> None:
+        body = manifests.job(order, candidate, search, self.cluster.deployment)
+        try:
+            created = await self.cluster.api.create(JOBS, self.key[0], body)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            found = await self.cluster.api.get(JOBS, self.key[0], object_name(order.name))
+            if found is None:
+                raise
+            created = found
+        self.cluster.stores.jobs.apply(created)
+        if controller(created) == candidate.metadata.uid:
+            self._seen[order.name] = created["metadata"]["uid"]
+
+    async def _delete(self, held: Held[Object]) -> None:
+        name = held.value["metadata"]["name"]
+        await self.cluster.api.delete(JOBS, self.key[0], name, held.uid)
+        self.cluster.stores.jobs.forget(self.key[0], name, held.uid)
+
+    async def _delete_left(self, held: Held[Object], order: str) -> None:
+        """Delete a Job that nobody waits for, after a look whether its candidate really doesn't."""
+        found = await self.cluster.api.get(CANDIDATES, self.key[0], _candidate_of(held.value))
+        waits_for = "" if found is None else (found.get("status", {}).get("order") or {}).get("name", "")
+        if waits_for != order:
+            await self._delete(held)
+
+    def _refuse(self, order: Order, reason: Reason, error: ApiError, before: Refusal | None) -> None:
+        """Remember what the API server said, and ask again later and later."""
+        wait = FIRST_RETRY if before is None else min(LAST_RETRY, before.wait * 2)
+        message = (
+            f"Order {order.name} can't start: {error.message[:700]} It is tried again in {wait:.0f} s; "
+            "nothing is lost."
+        )
+        if reason == Reason.QUOTA_EXCEEDED:
+            self.cluster.watcher.quota_denied(self.key[0])
+        self._refused[order.name] = Refusal(
+            Trouble(reason, message, fatal=False), wait, self.cluster.clock() + wait
+        )
+        self._wake(wait)
+
+
+def _candidate_of(job: Object) -> str:
+    owners = job["metadata"].get("ownerReferences", ())
+    return next((str(owner["name"]) for owner in owners if owner.get("controller")), "")
+
+
+def _may_still_run(results: Sequence[Result], pods: Sequence[Object]) -> bool:
+    """Whether an attempt is given up while one of its pods still waits to start."""
+    lost = any(result.reason in lifecycle.LOST for result in results)
+    return lost and any(states.phase(pod) == "Pending" for pod in pods)
+
+
+def _lost(ref: OrderRef, reason: Reason, message: str) -> Result:
+    return Result(order=ref.name, attempt=ref.attempt, reason=reason, message=message)
+
+
+def _read_result(ref: OrderRef, found: Object) -> Result | str:
+    """A result as its agent brought it, or what is wrong with it: the gateway has checked, and so do we."""
+    try:
+        result = Result.model_validate_json((found.get("data") or {}).get("result.json", ""))
+    except ValidationError as error:
+        return f"The result can't be read: {error.errors()[0]['msg']}"
+    if (result.order, result.attempt) != (ref.name, ref.attempt):
+        return f"The result is of {result.order}, attempt {result.attempt}."
+    return result
+
+
+def _refusal(error: ApiError) -> Reason | None:
+    """Why the API server would not have a Job, when asking at once again is of no use."""
+    if error.status == 403 and "exceeded quota" in error.message:
+        return Reason.QUOTA_EXCEEDED
+    if error.status == 403 and "is forbidden: User" in error.message:
+        return Reason.FORBIDDEN
+    if error.status in {400, 403, 422}:
+        return Reason.JOB_REJECTED
+    return None

@@ -1,0 +1,121 @@
+"""Answers the kubelet's and Prometheus' questions on one port: /livez, /readyz and /metrics.
+
+Alive is who still hears: a watch that is silent for longer than two and a half resyncs, in which not even the
+authoritative list came, is dead, and only a restart cures it. Ready is who has seen everything once and reaches the
+API server.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from asiarch.api.base import Instant
+
+BEAT_SECONDS = 30.0
+"""The event loop's heart may stand still for so long."""
+UNREACHABLE_SECONDS = 15.0
+"""Calls to the API server may go unanswered for so long."""
+RESYNCS = 2.5
+
+
+class Health:
+    """What the process knows of its own state; others tell it, in any clock as long as it is one."""
+
+    def __init__(self, kinds: Iterable[str], resync: float, now: Instant) -> None:
+        """`resync` is the longest time in seconds between two full lists of a kind."""
+        self._limit = RESYNCS * resync
+        self._heard: dict[str, Instant] = dict.fromkeys(kinds, now)
+        self._unlisted = set(self._heard)
+        self._beat = now
+        self._unanswered_since: Instant | None = None
+        self._working = True
+
+    def stand_by(self) -> None:
+        """Another process acts: nothing is watched, and that is as it should be."""
+        self._working = False
+
+    def begin(self, now: Instant) -> None:
+        """From now on everything is watched."""
+        self._working = True
+        self._heard = dict.fromkeys(self._heard, now)
+
+    def listed(self, kind: str, now: Instant) -> None:
+        """A full list of this kind is in the store."""
+        self._unlisted.discard(kind)
+        self._heard[kind] = now
+
+    def event(self, kind: str, now: Instant) -> None:
+        """A watch of this kind brought something."""
+        self._heard[kind] = now
+
+    def beat(self, now: Instant) -> None:
+        """The event loop came round."""
+        self._beat = now
+
+    def called(self, now: Instant, *, answered: bool) -> None:
+        """A call to the API server was answered, by whatever code, or not at all."""
+        if answered:
+            self._unanswered_since = None
+        elif self._unanswered_since is None:
+            self._unanswered_since = now
+
+    def dead(self, now: Instant) -> tuple[str, ...]:
+        """What only a restart can cure; nothing when all is well."""
+        faults = [
+            f"watch of {kind}: nothing heard for {now - heard:.0f} s, the limit is {self._limit:.0f} s"
+            for kind, heard in self._heard.items()
+            if self._working and now - heard > self._limit
+        ]
+        if now - self._beat > BEAT_SECONDS:
+            faults.append(
+                f"event loop: stood still for {now - self._beat:.0f} s, the limit is {BEAT_SECONDS:.0f} s"
+            )
+        return tuple(faults)
+
+    def unready(self, now: Instant) -> tuple[str, ...]:
+        """What keeps us from working now; nothing when all is well."""
+        faults = [f"store of {kind}: not listed yet" for kind in sorted(self._unlisted) if self._working]
+        since = self._unanswered_since
+        if since is not None and now - since > UNREACHABLE_SECONDS:
+            faults.append(f"API server: no answer for {now - since:.0f} s")
+        return tuple(faults)
+
+
+Exposition = Callable[[str], tuple[bytes, str]]
+"""Metrics in the format that an Accept header asks for, and their content type."""
+
+
+def application(health: Health, exposition: Exposition, clock: Callable[[], Instant]) -> web.Application:
+    """The three pages; a probe's body says what is wrong, one line each."""
+
+    async def livez(_: web.Request) -> web.Response:
+        return _verdict(health.dead(clock()))
+
+    async def readyz(_: web.Request) -> web.Response:
+        return _verdict(health.unready(clock()))
+
+    async def metrics(request: web.Request) -> web.Response:
+        body, content_type = exposition(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    served = web.Application()
+    served.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    return served
+
+
+@asynccontextmanager
+async def serving(served: web.Application, host: str, port: int) -> AsyncIterator[int]:
+    """Serve as long as the context lasts; yields the port, which port 0 leaves to the system."""
+    runner = web.AppRunner(served, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+def _verdict(faults: tuple[str, ...]) -> web.Response:
+    return web.Response(status=503 if faults else 200, text="\n".join(faults or ("ok",)) + "\n")

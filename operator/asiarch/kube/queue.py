@@ -1,0 +1,114 @@
+"""A work queue of keys: each once, one at a time, the failed ones later; the doorbell rings here.
+
+The same semantics as client-go's: a key that is added while it is worked on is worked on once more afterwards.
+"""
+
+import asyncio
+import heapq
+import random
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+
+FIRST_RETRY, LAST_RETRY = 1.0, 300.0
+"""Seconds to the first retry of a failed key, doubled at each further one up to the last."""
+
+
+class WorkQueue(Generic[Key]):
+    """Keys in the order in which they came, so that no search waits for another's backlog."""
+
+    def __init__(self, clock: Callable[[], float], jitter: Callable[[], float] = random.random) -> None:
+        """`clock` is monotonic; `jitter` draws from [0, 1)."""
+        self._clock = clock
+        self._jitter = jitter
+        self._ready: dict[Key, float] = {}
+        self._working: dict[Key, float] = {}
+        self._again: set[Key] = set()
+        self._later: list[tuple[float, int, Key]] = []
+        self._due: dict[Key, float] = {}
+        self._failures: dict[Key, int] = {}
+        self._count = 0
+        self._changed = asyncio.Event()
+        self.adds = 0
+        self.retries = 0
+
+    def add(self, key: Key) -> None:
+        """Have a key worked on as soon as may be."""
+        self.adds += 1
+        if key in self._working:
+            self._again.add(key)
+        elif key not in self._ready:
+            self._ready[key] = self._clock()
+            self._changed.set()
+
+    def add_after(self, key: Key, seconds: float) -> None:
+        """Have a key worked on in so many seconds, at the latest; an earlier appointment stands."""
+        due = self._clock() + seconds
+        if due < self._due.get(key, float("inf")):
+            self._due[key] = due
+            self._count += 1
+            heapq.heappush(self._later, (due, self._count, key))
+            self._changed.set()
+
+    def retry(self, key: Key, *, progressed: bool) -> float:
+        """Try a failed key again with growing distance, from the start when it got somewhere; returns the seconds."""
+        self.retries += 1
+        failures = 0 if progressed else self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        wait = min(LAST_RETRY, FIRST_RETRY * 2.0**failures) * (0.5 + 0.5 * self._jitter())
+        self.add_after(key, wait)
+        return wait
+
+    def succeed(self, key: Key) -> None:
+        """Forget that a key ever failed."""
+        self._failures.pop(key, None)
+
+    def forget(self, key: Key) -> None:
+        """Drop what is kept of a key that will not come again."""
+        self._failures.pop(key, None)
+        self._due.pop(key, None)
+
+    async def get(self) -> tuple[Key, float]:
+        """Take the key that waited longest; returns it with the seconds that it waited. `done` gives it back."""
+        while True:
+            self._ripen()
+            if self._ready:
+                key = next(iter(self._ready))
+                since = self._ready.pop(key)
+                self._working[key] = now = self._clock()
+                return key, now - since
+            self._changed.clear()
+            left = self._later[0][0] - self._clock() if self._later else None
+            try:
+                await asyncio.wait_for(self._changed.wait(), left)
+            except TimeoutError:
+                continue
+
+    def done(self, key: Key) -> float:
+        """Give a key back; returns the seconds of work. One that was added meanwhile is ready again."""
+        since = self._working.pop(key)
+        if key in self._again:
+            self._again.discard(key)
+            self.add(key)
+        return self._clock() - since
+
+    @property
+    def depth(self) -> int:
+        """How many keys are ready and wait for a worker."""
+        return len(self._ready)
+
+    @property
+    def unfinished(self) -> tuple[float, ...]:
+        """Seconds of work of each key that is worked on."""
+        now = self._clock()
+        return tuple(now - since for since in self._working.values())
+
+    def _ripen(self) -> None:
+        """Move appointments whose time has come to the ready ones; replaced ones are dropped."""
+        now = self._clock()
+        while self._later and self._later[0][0] <= now:
+            due, _, key = heapq.heappop(self._later)
+            if self._due.get(key) == due:
+                del self._due[key]
+                self.add(key)

@@ -1,0 +1,119 @@
+"""What the operator knows of one kind: the newest version of each object, replaced as a whole by each full list.
+
+Versions decide what is newer, not the order in which news comes: an event that was delayed, a list from a server that
+lags and our own writes' answers may come in any order. An object that was deleted never comes back under its uid.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from asiarch.kube.client import Kind, Object
+
+T = TypeVar("T")
+
+SearchKey = tuple[str, str]
+"""Namespace and name of a search."""
+_TOMBSTONES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Held(Generic[T]):
+    """One object: who it is, how new, whose, and what we keep of it."""
+
+    uid: str
+    version: int
+    search: SearchKey
+    value: T
+
+
+class Store(Generic[T]):
+    """All objects of one kind, by name and by search."""
+
+    def __init__(self, kind: Kind, search: Callable[[Object], str], read: Callable[[Object], T]) -> None:
+        """`search` names the search that an object belongs to, `read` picks what is kept of it."""
+        self.kind = kind
+        self._search = search
+        self._read = read
+        self._objects: dict[tuple[str, str], Held[T]] = {}
+        self._by_search: dict[SearchKey, dict[str, Held[T]]] = {}
+        self._gone: OrderedDict[str, None] = OrderedDict()
+        self._newest = 0
+
+    def __len__(self) -> int:
+        """How many objects there are."""
+        return len(self._objects)
+
+    def get(self, namespace: str, name: str) -> Held[T] | None:
+        """One object, if it is known."""
+        return self._objects.get((namespace, name))
+
+    def of(self, search: SearchKey) -> Mapping[str, Held[T]]:
+        """The objects of one search by name, oldest first; a view that may change at the next await."""
+        return self._by_search.get(search, {})
+
+    def searches(self) -> tuple[SearchKey, ...]:
+        """Every search that has an object here."""
+        return tuple(self._by_search)
+
+    def apply(self, found: Object) -> SearchKey | None:
+        """Take an object if it is newer than what is held; returns whose it is, none when it was no news."""
+        metadata = found["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        version, uid = int(metadata["resourceVersion"]), metadata["uid"]
+        held = self._objects.get(key)
+        if uid in self._gone or (held is not None and held.version >= version):
+            return None
+        search = (metadata["namespace"], self._search(found))
+        self._newest = max(self._newest, version)
+        if held is not None and held.search != search:
+            self._drop(key, held)
+        fresh = Held(uid, version, search, self._read(found))
+        self._objects[key] = self._by_search.setdefault(search, {})[key[1]] = fresh
+        return search
+
+    def remove(self, found: Object) -> SearchKey | None:
+        """Take note that an object was deleted; returns whose it was, none when that was no news."""
+        metadata = found["metadata"]
+        return self.forget(metadata["namespace"], metadata["name"], metadata["uid"])
+
+    def forget(self, namespace: str, name: str, uid: str) -> SearchKey | None:
+        """Take note that the object of this uid is gone for good."""
+        self._gone[uid] = None
+        while len(self._gone) > _TOMBSTONES:
+            self._gone.popitem(last=False)
+        held = self._objects.get((namespace, name))
+        if held is None or held.uid != uid:
+            return None
+        self._drop((namespace, name), held)
+        return held.search
+
+    def replace(self, found: Iterable[Object], version: int, namespace: str | None = None) -> set[SearchKey]:
+        """Take a full list of a namespace as of `version`; what it lacks and is not newer than the list is gone.
+
+        Namespace None is all of them. Returns whose objects changed.
+        """
+        listed, changed = set(), set()
+        for one in found:
+            listed.add((one["metadata"]["namespace"], one["metadata"]["name"]))
+            search = self.apply(one)
+            if search is not None:
+                changed.add(search)
+        for key, held in list(self._objects.items()):
+            served = namespace is None or key[0] == namespace
+            if served and key not in listed and held.version <= version:
+                self.forget(*key, held.uid)
+                changed.add(held.search)
+        return changed
+
+    def is_behind(self, version: int) -> bool:
+        """Whether a list of this version is older than something that was seen already."""
+        return version < self._newest
+
+    def _drop(self, key: tuple[str, str], held: Held[T]) -> None:
+        del self._objects[key]
+        mine = self._by_search[held.search]
+        del mine[key[1]]
+        if not mine:
+            del self._by_search[held.search]

@@ -1,0 +1,127 @@
+"""Takes turns: what the doorbell rang for is observed, decided and done, one search at a time each."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from asiarch.api.base import Instant
+from asiarch.api.reason import Reason
+from asiarch.core.actions import Plan
+from asiarch.core.observation import Observation
+from asiarch.kube.client import ApiError, Kind, Object
+from asiarch.kube.cluster import Cluster
+from asiarch.kube.kept import Unreadable
+from asiarch.kube.metrics import Metrics, Outcome
+from asiarch.kube.queue import WorkQueue
+from asiarch.kube.store import SearchKey
+from asiarch.kube.world import GoneError, KubeWorld
+from asiarch.loop import turn
+
+_log = logging.getLogger(__name__)
+
+SETTLE = 0.5
+"""Seconds after a turn that did something until the next look, whether or not anything rings."""
+_SEARCHES = "search"
+
+
+class Listener(Protocol):
+    """Who is told what turns saw and planned."""
+
+    def took_turn(self, key: SearchKey, seen: Observation, plan: Plan) -> None:
+        """Take note of a turn that succeeded."""
+
+    def gone(self, key: SearchKey) -> None:
+        """Take note that a search is no more."""
+
+
+class Worker:
+    """The worlds of all searches, and the queue of those that something happened to."""
+
+    def __init__(
+        self, cluster: Cluster, metrics: Metrics, listener: Listener, wall: Callable[[], Instant]
+    ) -> None:
+        """`wall` tells the time of day, in seconds since 1970."""
+        self.queue: WorkQueue[SearchKey] = WorkQueue(cluster.clock)
+        self._cluster = cluster
+        self._metrics = metrics
+        self._listener = listener
+        self._wall = wall
+        self._worlds: dict[SearchKey, KubeWorld] = {}
+        metrics.watch_queue(_SEARCHES, self.queue)
+
+    def ring(self, kind: Kind, event: str | None, found: Object) -> None:
+        """Take an event into the store; what is news has its search looked at."""
+        store = self._cluster.stores.of(kind)
+        key = store.remove(found) if event == "DELETED" else store.apply(found)
+        if key is not None:
+            self.queue.add(key)
+
+    def look_at_all(self) -> None:
+        """Look at every search, and at what belongs to one that isn't there."""
+        stores = self._cluster.stores
+        known = set(stores.searches.searches())
+        for key in known | set(stores.candidates.searches()):
+            self.queue.add(key)
+        for store in (stores.candidates, stores.jobs, stores.results):
+            lost = sum(len(store.of(key)) for key in store.searches() if key not in known)
+            self._metrics.orphans(store.kind.plural, lost)
+
+    async def work(self) -> None:
+        """Take turns for ever; many of these run side by side, never two on one search."""
+        while True:
+            key, waited = await self.queue.get()
+            self._metrics.waited(_SEARCHES, waited)
+            try:
+                result = await self._turn(key)
+            finally:
+                seconds = self.queue.done(key)
+            self._metrics.worked(_SEARCHES, seconds)
+            self._metrics.reconciled(_SEARCHES, result, seconds)
+
+    async def _turn(self, key: SearchKey) -> Outcome:
+        world = self._worlds.setdefault(key, KubeWorld(self._cluster, key))
+        world.begin(self._wall())
+        try:
+            plan = await turn(world, key[1], self._wall())
+        except GoneError:
+            self._forget(key)
+            return "success"
+        except Unreadable as error:
+            self._metrics.invalid(Reason.CONFIG_INVALID)
+            wait = self.queue.retry(key, progressed=False)
+            _log.warning("ArchitectureSearch %s/%s can't be read: %s; again in %.1f s", *key, error, wait)
+            return "error"
+        except ApiError as error:
+            wait = self.queue.retry(key, progressed=world.wrote > 0)
+            _log.warning("Turn of %s/%s: %s; again in %.1f s", *key, error, wait)
+            return "error"
+        # One search that we can't handle must not keep the others from theirs; it is counted, and alerts tell of it.
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            wait = self.queue.retry(key, progressed=False)
+            _log.exception("Turn of %s/%s failed by an error of ours; again in %.1f s", *key, wait)
+            return "error"
+        self.queue.succeed(key)
+        self._listener.took_turn(key, world.seen, plan)
+        return self._appoint(key, plan, world.wake_after)
+
+    def _appoint(self, key: SearchKey, plan: Plan, of_world: float | None) -> Outcome:
+        """Look again when time alone changes something."""
+        wishes = [plan.wake_after, of_world, None if plan.idle else SETTLE]
+        times = [seconds for seconds in wishes if seconds is not None]
+        if not times:
+            return "success"
+        self.queue.add_after(key, min(times))
+        return "requeue_after"
+
+    def _forget(self, key: SearchKey) -> None:
+        self._worlds.pop(key, None)
+        self.queue.forget(key)
+        self._listener.gone(key)
+
+
+async def heartbeat(beat: Callable[[], None], every: float) -> None:
+    """Say for ever that the event loop turns."""
+    while True:
+        beat()
+        await asyncio.sleep(every)

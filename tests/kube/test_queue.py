@@ -1,0 +1,132 @@
+"""The work queue: each key once, one at a time, failed ones later and later."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from asiarch.kube.limits import Limits
+from asiarch.kube.queue import FIRST_RETRY, LAST_RETRY, WorkQueue
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def run(coroutine: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(coroutine)
+
+
+async def taken(queue: WorkQueue[str]) -> str:
+    return (await asyncio.wait_for(queue.get(), 1.0))[0]
+
+
+async def is_empty(queue: WorkQueue[str]) -> bool:
+    try:
+        await asyncio.wait_for(queue.get(), 0.02)
+    except TimeoutError:
+        return True
+    return False
+
+
+def test_a_key_that_is_added_twice_is_worked_on_once() -> None:
+    async def scenario() -> None:
+        queue: WorkQueue[str] = WorkQueue(Clock())
+        queue.add("a")
+        queue.add("a")
+        assert await taken(queue) == "a"
+        queue.done("a")
+        assert await is_empty(queue)
+
+    run(scenario())
+
+
+def test_a_key_is_never_worked_on_twice_at_once_and_never_forgotten() -> None:
+    async def scenario() -> None:
+        queue: WorkQueue[str] = WorkQueue(Clock())
+        queue.add("a")
+        assert await taken(queue) == "a"
+        queue.add("a")
+        assert await is_empty(queue)
+        queue.done("a")
+        assert await taken(queue) == "a"
+
+    run(scenario())
+
+
+def test_a_noisy_search_waits_behind_the_others() -> None:
+    async def scenario() -> None:
+        queue: WorkQueue[str] = WorkQueue(Clock())
+        queue.add("noisy")
+        assert await taken(queue) == "noisy"
+        queue.add("quiet")
+        queue.add("noisy")
+        queue.done("noisy")
+        assert [await taken(queue), await taken(queue)] == ["quiet", "noisy"]
+
+    run(scenario())
+
+
+def test_the_earliest_appointment_stands() -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        queue: WorkQueue[str] = WorkQueue(clock)
+        queue.add_after("a", 5.0)
+        queue.add_after("a", 9.0)
+        queue.add_after("a", 2.0)
+        clock.now += 2.0
+        assert await taken(queue) == "a"
+        queue.done("a")
+        clock.now += 10.0
+        assert await is_empty(queue)
+
+    run(scenario())
+
+
+def test_retries_grow_further_apart_until_it_gets_somewhere() -> None:
+    queue: WorkQueue[str] = WorkQueue(Clock(), jitter=lambda: 1.0)
+    waits = [queue.retry("a", progressed=False) for _ in range(12)]
+    assert waits[:3] == [FIRST_RETRY, 2 * FIRST_RETRY, 4 * FIRST_RETRY]
+    assert waits[-1] == LAST_RETRY
+    assert queue.retry("a", progressed=True) == FIRST_RETRY
+    queue.succeed("a")
+    assert queue.retry("a", progressed=False) == FIRST_RETRY
+
+
+def test_a_worker_that_waits_is_woken_by_an_appointment() -> None:
+    async def scenario() -> None:
+        queue: WorkQueue[str] = WorkQueue(asyncio.get_running_loop().time)
+        queue.add_after("a", 0.01)
+        assert await taken(queue) == "a"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("writes", "least"), [(2, 0.0), (4, 0.2)])
+def test_writes_over_the_burst_drip(writes: int, least: float) -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        limits = Limits(loop.time, rate=10, burst=2)
+        begun = loop.time()
+        for _ in range(writes):
+            await limits.wait(write=True)
+        assert loop.time() - begun >= least * 0.99
+
+    run(scenario())
+
+
+def test_nothing_is_asked_while_the_server_wants_quiet() -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        limits = Limits(loop.time)
+        limits.be_quiet(0.1)
+        begun = loop.time()
+        await limits.wait(write=False)
+        assert loop.time() - begun >= 0.1
+
+    run(scenario())
