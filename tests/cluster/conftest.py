@@ -1,0 +1,16 @@
+"""Every test here needs a real control plane, and is skipped where none can be had."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.fixtures import kubelet, namespace, plane
+
+__all__ = ["kubelet", "namespace", "plane"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is collected here."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.cluster)
