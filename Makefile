@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(VENV)/bootstrap/bin/uv
 READY := $(VENV)/.stamp-ready
 WORKERS ?= auto
-GENERATED := tests/api/test_definitions.py tests/api/test_reasons_doc.py tests/core/test_lifecycle_doc.py
+GENERATED := tests/api/test_definitions.py tests/api/test_reasons_doc.py tests/core/test_lifecycle_doc.py tests/helm/test_generated.py
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -16,17 +16,30 @@ SHELL := /bin/bash
 # Training runs on one thread each, so that results repeat and searches share the cores fairly.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test check lint types imports unused generated bench crds lock setup clean
+.PHONY: help demo test test-here test-cluster test-sweep test-node check lint types imports unused generated bench crds lock setup \
+	clean
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 demo: $(READY) ## Run a whole search on this machine, from set-up to report.
 	$(BIN)/asiarch run examples/quickstart.yaml
 
-test: $(READY) ## Run every test that needs no GPU; core and API must be covered to the last branch.
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not gpu' --cov --cov-report=
+test: test-here test-cluster ## Run every test that needs no GPU and no node: those on this machine, then on a control plane.
+
+test-here: $(READY) ## Run what needs no cluster; core and API must be covered to the last branch.
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not gpu and not cluster and not node' --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=100
+
+test-cluster: $(READY) ## Run searches on a real API server, with a playing kubelet; builds Kubernetes if it isn't at hand.
+	$(BIN)/python -m tests.cluster.binaries
+	$(BIN)/pytest -n 2 --dist loadfile -m 'cluster and not node' tests/cluster
+
+test-sweep: $(READY) ## Kill the operator around every write of a search, once each; half an hour.
+	$(BIN)/python -m tests.cluster.sweep
+
+test-node: $(READY) ## Run a search in pods of a real kubelet, from images built here; wants root.
+	$(BIN)/pytest -m node tests/cluster/node
 
 check: lint types imports unused generated ## Run every check that executes nothing; under two minutes.
 	@echo 'check: all good'
@@ -49,6 +62,7 @@ generated: $(READY) ## Check that what is made from the types, crds/ and parts o
 
 crds: $(READY) ## Write crds/ anew from the types.
 	$(BIN)/python -m tests.api.generate
+	$(BIN)/python -m tests.helm.generate
 
 bench: $(READY) ## Print the benchmarks' tables; wants an idle machine.
 	$(BIN)/python -m tests.bench.core

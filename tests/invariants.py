@@ -1,5 +1,6 @@
 """Checks I1–I6 of a simulated world; shares no code with what decides."""
 
+import json
 from collections import Counter
 
 from tests.worlds import SimulatedWorld
@@ -9,7 +10,9 @@ TERMINAL = {"Complete", "Rejected", "Failed"}
 
 def check_always(world: SimulatedWorld) -> None:
     """What holds at every moment."""
-    ordinals = sorted(c.status.ordinal for c in world.candidates.values() if c.status.ordinal is not None)
+    numbers = {c.name: c.status.ordinal for c in world.candidates.values() if c.status.ordinal is not None}
+    numbers |= {name: json.loads(kept)["ordinal"] for name, kept in world.archive.items()}
+    ordinals = sorted(numbers.values())
     assert ordinals == list(range(len(ordinals))), "I1: ordinals have a gap"
     twice = [key for key, times in Counter(world.ran).items() if times > 1]
     assert not twice, f"I2: ran twice at one attempt: {twice}"
@@ -26,8 +29,7 @@ def check_always(world: SimulatedWorld) -> None:
     for candidate in world.candidates.values():
         for parent in candidate.spec.parents:
             if candidate.status.phase not in {"Pending", "Rejected"}:
-                earlier = world.candidates[parent].status.ordinal or 0
-                assert earlier < (candidate.status.ordinal or 0), "lineage has a cycle"
+                assert numbers[parent] < (candidate.status.ordinal or 0), "lineage has a cycle"
 
 
 def check_ended(world: SimulatedWorld) -> None:

@@ -54,6 +54,22 @@ BAD = {
         ("task: SyntheticRecall", "task: SyntheticRecall, resources: {nvidia.com/gpu: 1}"),
         "wanted nothing on a laptop",
     ),
+    "a person's approval": (
+        ("task: SyntheticRecall", "task: SyntheticRecall, approval: true"),
+        "spec.evaluation.ladder[1].approval: found true, wanted nothing on a laptop",
+    ),
+    "a baseline in a ConfigMap": (
+        ("- name: delta-net", "- {name: mine, source: {configMap: mine}}"),
+        "spec.baselines[0].source.configMap: found mine, wanted nothing on a laptop; name its `file`",
+    ),
+    "a corpus in a volume": (
+        ("task: SyntheticRecall", "task: ByteLanguageModel, dataset: {persistentVolumeClaim: text}"),
+        "spec.evaluation.ladder[1].dataset.persistentVolumeClaim: found text, wanted nothing on a laptop",
+    ),
+    "a pod template and a queue": (
+        ("  evaluation:", "  evaluation:\n    queueName: gpus\n    podTemplate: {spec: {}}"),
+        "spec.evaluation.queueName: found gpus, wanted nothing on a laptop",
+    ),
     "text that is no YAML": ((MANIFEST, "goal: [unclosed"), "not readable as YAML"),
     "nothing": ((MANIFEST, ""), "found nothing, wanted one object"),
     "two documents": ((MANIFEST, f"{MANIFEST}---\n{MANIFEST}"), "document"),

@@ -24,16 +24,24 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, {kernel}, Python {python}"
 
 
-def publish(name: str, title: str, table: Sequence[tuple[str, ...]], notes: str = "") -> None:
-    """Print a table (its first row is the head) and write it to docs/benchmarks/."""
-    head, *rows = table
+Table = Sequence[tuple[str, ...]]
+"""Rows of cells; the first one is the head."""
+
+
+def publish(name: str, title: str, table: Table, notes: str = "") -> None:
+    """Print a table and write it to docs/benchmarks/."""
     lines = [f"# {title}", "", f"{datetime.now(UTC):%Y-%m-%d}, {machine()}.", ""]
     lines += [
         f"Command: `{' '.join(['python -m', f'tests.bench.{Path(sys.argv[0]).stem}', *sys.argv[1:]])}`",
         "",
     ]
-    lines += ["| " + " | ".join(row) + " |" for row in (head, tuple("---" for _ in head), *rows)]
-    text = "\n".join(lines + (["", notes] if notes else [])) + "\n"
+    text = "\n".join([*lines, written(table), *(["", notes] if notes else [])]) + "\n"
     print(text)
     DOCS.mkdir(parents=True, exist_ok=True)
     (DOCS / f"{name}.md").write_text(text)
+
+
+def written(table: Table) -> str:
+    """A table in Markdown."""
+    head, *rows = table
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, tuple("---" for _ in head), *rows))
