@@ -83,7 +83,6 @@ class Api:
 
     def __init__(self, configuration: client.Configuration, limits: Limits, watcher: Watcher) -> None:
         """Connect to nothing yet."""
-        configuration.connection_pool_maxsize = 64
         self.configuration = configuration
         self._client = client.ApiClient(configuration)
         self.now = ServerClock()

@@ -4,7 +4,7 @@ Handlers keep no state and decide nothing. No indexes, daemons or create and upd
 with the square of the objects, ghosts survive a relist, and an object's own events are seen too late.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, repeat
 from typing import Any
 
@@ -45,23 +45,31 @@ def _doorbell(handlers: kopf.OperatorRegistry, kind: Kind, ring: Ring) -> None:
         ring(kind, event["type"], event["object"])
 
 
+ASKED: Mapping[str, Mapping[str, Any]] = {
+    "posting": {"enabled": False},  # one object for each event, without end; we have a recorder
+    "peering": {"standalone": True},  # two operators at once are safe, and a Lease keeps one of them idle
+    "scanning": {"disabled": True},  # needs rights on namespaces and definitions that we don't want
+    "execution": {"max_workers": 1},  # all our handlers are coroutines
+    "watching": {"chunk_size": PAGE, "server_timeout": 300, "client_timeout": 330, "inactivity_timeout": 70},
+    "networking": {
+        "request_timeout": 30,
+        "connect_timeout": 5,
+        "error_backoffs": _Backoffs(),
+        "enforce_retry_after": True,
+    },
+    "queueing": {"exit_timeout": 2},
+    "process": {"ultimate_exiting_timeout": 10},
+}
+"""What we ask of kopf, beside the selectors of what is ours."""
+
+
 def settings() -> kopf.OperatorSettings:
-    """What we ask of kopf; the reasons stand beside each."""
+    """Kopf's settings with what we ask; raises AttributeError for what this version of it doesn't know."""
     chosen = kopf.OperatorSettings()
-    chosen.posting.enabled = False  # one object for each event, without end; we have a recorder
-    chosen.peering.standalone = True  # two operators at once are safe, and a Lease keeps one of them idle
-    chosen.scanning.disabled = True  # needs rights on namespaces and definitions that we don't want
-    chosen.execution.max_workers = 1  # all our handlers are coroutines
-    chosen.watching.chunk_size = PAGE
-    chosen.watching.server_timeout = 300
-    chosen.watching.client_timeout = 330
-    chosen.watching.inactivity_timeout = 70
-    chosen.networking.request_timeout = 30
-    chosen.networking.connect_timeout = 5
-    chosen.networking.error_backoffs = _Backoffs()
-    chosen.networking.enforce_retry_after = True
-    chosen.queueing.exit_timeout = 2
-    chosen.process.ultimate_exiting_timeout = 10
+    for group, values in ASKED.items():
+        for name, value in values.items():
+            getattr(getattr(chosen, group), name)
+            setattr(getattr(chosen, group), name, value)
     for kind, selector in SELECTORS.items():
         if selector:
             chosen.watching.label_selectors[kind.plural] = selector
