@@ -40,11 +40,12 @@ MAX_PARAMETERS = 5
 MIN_CHARTER = 40
 EMPTY_NAMES = {"common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"}
 OTHER_WORDS_FOR_OURS = {"program", "node", "individual", "element", "trial"}
-# Where such a word belongs to what the module deals with: trees of YAML and schemas, CEL and BPF programs.
+# Where such a word belongs to what the module deals with: trees of YAML and schemas, CEL and BPF programs, a cluster.
 FOREIGN_WORDS = {
     "operator/asiarch/api/cel.py": {"node", "program"},
     "operator/asiarch/api/crd.py": {"node"},
     "operator/asiarch/api/document.py": {"node"},
+    "operator/asiarch/api/reason.py": {"node"},
     "operator/asiarch/api/schema.py": {"node"},
     "operator/asiarch/local/seccomp.py": {"program"},
 }

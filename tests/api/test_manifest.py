@@ -7,17 +7,16 @@ import yaml
 
 from asiarch.api import manifest
 from asiarch.api.search import ArchitectureSearch
+from tests.api.edits import CANDIDATE_CHANGES, SEARCH_CHANGES
 from tests.api.generate import ROOT
 from tests.api.manifests import (
     BAD_CANDIDATES,
     BAD_SEARCHES,
     CANDIDATE,
-    CANDIDATE_CHANGES,
     GONE,
     GOOD_CANDIDATES,
     GOOD_SEARCHES,
     SEARCH,
-    SEARCH_CHANGES,
     changed,
 )
 

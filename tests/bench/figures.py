@@ -31,10 +31,8 @@ Table = Sequence[tuple[str, ...]]
 def publish(name: str, title: str, table: Table, notes: str = "") -> None:
     """Print a table and write it to docs/benchmarks/."""
     lines = [f"# {title}", "", f"{datetime.now(UTC):%Y-%m-%d}, {machine()}.", ""]
-    lines += [
-        f"Command: `{' '.join(['python -m', f'tests.bench.{Path(sys.argv[0]).stem}', *sys.argv[1:]])}`",
-        "",
-    ]
+    module = ".".join(Path(sys.argv[0]).resolve().relative_to(DOCS.parents[1]).with_suffix("").parts)
+    lines += [f"Command: `{' '.join(['python -m', module, *sys.argv[1:]])}`", ""]
     text = "\n".join([*lines, written(table), *(["", notes] if notes else [])]) + "\n"
     print(text)
     DOCS.mkdir(parents=True, exist_ok=True)

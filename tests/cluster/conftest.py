@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.fixtures import kubelet, namespace, plane
+from tests.cluster.stage import shared_stage
 
-__all__ = ["kubelet", "namespace", "plane"]
+__all__ = ["kubelet", "namespace", "plane", "shared_stage"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -101,6 +101,11 @@ class ControlPlane:
         return f"https://{self.address}:{self._ports.apiserver}"
 
     @property
+    def etcd_url(self) -> str:
+        """Where etcd's own API is served."""
+        return f"http://127.0.0.1:{self._ports.etcd}"
+
+    @property
     def authority(self) -> Path:
         """The certificate by which clients know the API server."""
         return self.folder / "certs" / "apiserver.crt"

@@ -9,16 +9,17 @@ from typing import Any
 
 from asiarch.api.code import digest
 from asiarch.api.order import Result, Writing
+from tests.cluster.checker import Reference
 from tests.cluster.checks.evidence import deep
 from tests.cluster.faults.settings import Faults, Noise
 from tests.cluster.kubelet.faults import Fault
 from tests.cluster.manifests import a_search
 from tests.cluster.plane import ApiError
-from tests.cluster.stage import Object, Scene, Stage
+from tests.cluster.stage import API, Object, Scene, Stage
 
 PATIENCE = 90.0
 """Seconds for a search of three candidates, on a busy machine."""
-SHORT_PATIENCE = 25.0
+SHORT_PATIENCE = 12.0
 """The same where a bug is planted that may keep it from its end."""
 FORGED = '"""A forged file."""\n'
 _BACKGROUND = {"propagationPolicy": "Background"}
@@ -29,29 +30,33 @@ def small(name: str, candidates: int = 1, **spec: Any) -> Object:
     return a_search(name, candidates, **spec)
 
 
-def play(scene: Scene, search: Object, patience: float, quiet: float = 1.5) -> list[str]:
+def play(
+    scene: Scene, search: Object, bug: str = "", quiet: float = 1.5, reference: Reference | None = None
+) -> list[str]:
     """From the search's creation to the last write; what it broke, a search that never ends included."""
     scene.post(search)
     if not scene.operator.running:
         scene.start_operator()
-    return end(scene, search["metadata"]["name"], patience, quiet)
+    return end(scene, search["metadata"]["name"], bug, quiet, reference)
 
 
-def end(scene: Scene, name: str, patience: float, quiet: float = 1.5) -> list[str]:
-    """Wait for the end and for silence; what was broken until then."""
+def end(
+    scene: Scene, name: str, bug: str = "", quiet: float = 1.5, reference: Reference | None = None
+) -> list[str]:
+    """Wait for the end and for silence, with less patience for a bug; what was broken until then."""
     stuck = []
     try:
-        scene.await_phase(name, seconds=patience)
-        scene.await_quiet(quiet, patience / 2)
+        scene.await_phase(name, seconds=SHORT_PATIENCE if bug else PATIENCE)
+        scene.await_quiet(quiet, 10.0)
     except TimeoutError as error:
         stuck = [f"I6 {error}"]
-    return stuck + scene.verdict(name)
+    return stuck + scene.verdict(name, reference)
 
 
 def calm(on: Stage, bug: str = "") -> list[str]:
     """Nothing happens."""
     with on.scene(planted=bug) as scene:
-        return play(scene, small("calm"), _patience(bug))
+        return play(scene, small("calm"), bug)
 
 
 def archived(on: Stage, bug: str = "") -> list[str]:
@@ -59,7 +64,7 @@ def archived(on: Stage, bug: str = "") -> list[str]:
     search = small("archived", 3, retention={"keepBest": 1, "keepFinished": 1})
     search["spec"]["selection"] = {"policy": "AsiArch", "pool": 1, "parents": 1, "references": 1}
     with on.scene(planted=bug) as scene:
-        broken = play(scene, search, _patience(bug))
+        broken = play(scene, search, bug)
         left = len(scene.candidates())
         return broken if left < 5 or broken else [f"All {left} candidates are still there."]
 
@@ -67,29 +72,30 @@ def archived(on: Stage, bug: str = "") -> list[str]:
 def preempted(on: Stage, bug: str = "") -> list[str]:
     """A pod is taken away by the scheduler."""
     with on.scene(planted=bug) as scene:
-        on.kubelet.fault(Fault("preempt", order="preempted-0000-train-gates-a1", times=1))
-        return play(scene, small("preempted"), _patience(bug))
+        name = f"preempted-{scene.namespace}"
+        on.kubelet.fault(Fault("preempt", order=f"{name}-0000-train-gates-a1", times=1))
+        return play(scene, small(name), bug)
 
 
 def deleted_under_way(on: Stage, bug: str = "") -> list[str]:
-    """A user deletes a Job while it runs."""
-    order = "deleted-0000-train-gates-a1"
+    """A user deletes a candidate whose order runs."""
+    order = "deleted-0002-propose-a1"
     with on.scene(planted=bug) as scene:
-        _hold_up(on, scene, "deleted", order)
-        _delete_job(scene, order)
-        return end(scene, "deleted", _patience(bug))
+        hold_up(on, scene, "deleted", order)
+        scene.plane.request("DELETE", f"{API}/namespaces/{scene.namespace}/candidates/deleted-0002", _BACKGROUND)
+        return end(scene, "deleted", bug)
 
 
 def deleted_meanwhile(on: Stage, bug: str = "") -> list[str]:
     """A user deletes a Job that has begun, while the operator is down."""
     order = "meanwhile-0000-train-gates-a1"
     with on.scene(planted=bug) as scene:
-        _hold_up(on, scene, "meanwhile", order)
+        hold_up(on, scene, "meanwhile", order)
         scene.operator.kill()
-        _delete_job(scene, order)
+        delete_job(scene, order)
         on.kubelet.fault()
         scene.start_operator()
-        return end(scene, "meanwhile", _patience(bug))
+        return end(scene, "meanwhile", bug)
 
 
 def name_taken(on: Stage, bug: str = "") -> list[str]:
@@ -97,7 +103,7 @@ def name_taken(on: Stage, bug: str = "") -> list[str]:
     name = "taken-0000-train-gates-a1"
     with on.scene(planted=bug) as scene:
         theirs = _post_job(scene, name)
-        broken = play(scene, small("taken"), _patience(bug))
+        broken = play(scene, small("taken"), bug)
         return broken + _touched(scene, name, theirs)
 
 
@@ -106,28 +112,28 @@ def replaced(on: Stage, bug: str = "") -> list[str]:
     the order stopped."""
     order = "replaced-0002-propose-a1"
     with on.scene(planted=bug) as scene:
-        _hold_up(on, scene, "replaced", order)
+        hold_up(on, scene, "replaced", order)
         scene.proxy.hold("jobs", "hold")
         scene.proxy.hold("pods", "hold")
-        _delete_job(scene, order)
+        delete_job(scene, order)
         theirs = _post_job(scene, order)
-        path = f"/apis/asiarch.dev/v1alpha1/namespaces/{scene.namespace}/candidates/replaced-0002"
+        path = f"{API}/namespaces/{scene.namespace}/candidates/replaced-0002"
         veto = {"metadata": {"annotations": {"asiarch.dev/veto": "it is replaced"}}}
         deletions = len(_deletions(scene))
         on.plane.request("PATCH", path, veto, kind="application/merge-patch+json")
-        scene.until(lambda: len(_deletions(scene)) > deletions, "the order's end", _patience(bug))
+        scene.until(lambda: len(_deletions(scene)) > deletions, "the order's end", PATIENCE)
         scene.proxy.hold("jobs", "release")
         scene.proxy.hold("pods", "release")
-        return end(scene, "replaced", _patience(bug)) + _touched(scene, order, theirs)
+        return end(scene, "replaced", bug) + _touched(scene, order, theirs)
 
 
 def forged(on: Stage, bug: str = "") -> list[str]:
     """A result lies there that no pod of the order brought."""
     order = "forged-0002-build-a1"
     with on.scene(planted=bug) as scene:
-        _hold_up(on, scene, "forged", order, seconds=3.0)
+        hold_up(on, scene, "forged", order, seconds=3.0)
         _forge(scene, order)
-        broken = end(scene, "forged", _patience(bug))
+        broken = end(scene, "forged", bug)
         codes = [deep(candidate, "status.code.digest", "") for candidate in scene.candidates()]
         return broken + [f"I2 a result of nobody's was taken: {code}" for code in codes if code == digest(FORGED)]
 
@@ -137,7 +143,7 @@ def throttled(on: Stage, bug: str = "") -> list[str]:
     with on.scene(planted=bug) as scene:
         noise = Noise(rate=0.1, seed=1, kinds=("throttled",), retry_after=2)
         scene.proxy.faults(Faults(noise=noise))
-        broken = play(scene, small("throttled"), PATIENCE, quiet=5.0)
+        broken = play(scene, small("throttled"), bug, quiet=5.0)
         return broken + early(scene)
 
 
@@ -151,11 +157,11 @@ def overtaken(on: Stage, bug: str = "") -> list[str]:
             scene.proxy.hold(kind, "hold")
         other = on.operator(scene.namespace, scene.folder, proxy, name="other")
         with other:
-            broken = end(scene, "overtaken", PATIENCE)
+            broken = end(scene, "overtaken")
             for kind in ("candidates", "architecturesearches"):
                 scene.proxy.hold(kind, "release")
             time.sleep(1)
-            return broken or end(scene, "overtaken", _patience(bug))
+            return broken or end(scene, "overtaken", bug)
 
 
 def early(scene: Scene) -> list[str]:
@@ -164,19 +170,15 @@ def early(scene: Scene) -> list[str]:
     return [f"F3 {row['verb']} {row['path']} came {row['seconds']} s too early" for row in rows]
 
 
-def _patience(bug: str) -> float:
-    return SHORT_PATIENCE if bug else PATIENCE
-
-
-def _hold_up(on: Stage, scene: Scene, name: str, order: str, seconds: float = 60.0) -> None:
+def hold_up(on: Stage, scene: Scene, name: str, order: str, seconds: float = 60.0) -> None:
     """Start a search and wait until this order runs; it takes its time."""
     on.kubelet.fault(Fault("slow", order=order, seconds=seconds))
     scene.post(small(name))
     scene.start_operator()
-    scene.until(lambda: _runs(on, scene, order), f"{order} to run", PATIENCE)
+    scene.until(lambda: runs(on, scene, order), f"{order} to run", PATIENCE)
 
 
-def _runs(on: Stage, scene: Scene, order: str) -> bool:
+def runs(on: Stage, scene: Scene, order: str) -> bool:
     return any(e.order == order and e.namespace == scene.namespace for e in on.kubelet.entries())
 
 
@@ -184,7 +186,7 @@ def _jobs(scene: Scene) -> str:
     return f"/apis/batch/v1/namespaces/{scene.namespace}/jobs"
 
 
-def _delete_job(scene: Scene, name: str) -> None:
+def delete_job(scene: Scene, name: str) -> None:
     """Delete a Job as a user would, and wait until its pods are gone, too."""
     scene.plane.request("DELETE", f"{_jobs(scene)}/{name}", _BACKGROUND)
     pods = f"/api/v1/namespaces/{scene.namespace}/pods?labelSelector=batch.kubernetes.io/job-name={name}"

@@ -15,9 +15,7 @@ Object = dict[str, Any]
 
 
 @contextmanager
-def shared_rig(
-    plane: ControlPlane, folder: Path, words: Sequence[str] = (), **playing: Any
-) -> Iterator[Rig]:
+def shared_rig(plane: ControlPlane, folder: Path, words: Sequence[str] = (), **playing: Any) -> Iterator[Rig]:
     """Everything up in a namespace of its own; orders are played instantly unless told otherwise."""
     name = plane.namespace(f"{folder.name}-{os.getpid()}", SERVICE_ACCOUNTS, RESTRICTED)
     options = {"training": "instant", "agents": "instant", **playing}
@@ -72,6 +70,12 @@ def events_about(cast: Rig, name: str) -> dict[str, Object]:
     """Our events about an object, by reason."""
     ours = (e for e in objects(cast, "events") if e.get("reportingController") == "asiarch.dev/operator")
     return {e["reason"]: e for e in ours if e["regarding"]["name"] == name}
+
+
+def settled(cast: Rig, name: str, seconds: float = 120.0) -> Object:
+    """Wait until a search is complete and its books are closed; returns it."""
+    cast.await_phase(name, seconds=seconds)
+    return until(cast, name, lambda s: not s["status"].get("reservations"), "no reservation", 10)
 
 
 def until(cast: Rig, name: str, true: Callable[[Object], bool], what: str, seconds: float = 60.0) -> Object:

@@ -5,14 +5,17 @@ forked from. A scene is one namespace with its operator behind a fault proxy; `t
 search alone.
 """
 
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.cluster import checker, processes
 from tests.cluster.checker import Reference
@@ -33,6 +36,8 @@ from tests.helm import chart
 Object = dict[str, Any]
 HOME = "home"
 """The namespace of the gateway that all share."""
+FULL = os.environ.get("ASIARCH_FULL") == "1"
+"""Whether the long versions are wanted: all seeds, outages of minutes, the framework's own time limits."""
 _POLL_SECONDS = 0.2
 _WITH_LEASE = ("crds.enabled=false", "lease.enabled=true")
 
@@ -159,8 +164,9 @@ class Stage:
         words: Sequence[str] = (),
         planted: str = "",
         name: str = "operator",
-    ) -> Forked:
-        """An operator for a namespace, behind a proxy; not started."""
+        env: Mapping[str, str] | None = None,
+    ) -> Served:
+        """An operator for a namespace, behind a proxy; not started. With an environment of its own it isn't forked."""
         token = self.plane.token(namespace, "asiarch-operator")
         kubeconfig = self.plane.kubeconfig(folder / f"{name}.kubeconfig", token, proxy.server)
         port = self.ports.take()
@@ -168,7 +174,8 @@ class Stage:
             "operate", "--kubeconfig", str(kubeconfig), "--port", str(port), "--namespace", namespace,
             "--gateway-url", self.gateway_url, "--agent-image", "agent", "--trainer-image", "trainer", *words,
         ]  # fmt: skip
-        return Forked(self.nursery, command, port, folder / f"{name}.log", planted)
+        log = folder / f"{name}.log"
+        return Forked(self.nursery, command, port, log, planted) if env is None else Served(command, port, log, env)
 
     def _grant(self, namespace: str) -> list[Object]:
         """Give operator and gateway the chart's rights in a namespace; returns the operator's rules."""
@@ -208,3 +215,10 @@ def stage(plane: ControlPlane, folder: Path, **playing: Any) -> Iterator[Stage]:
         kubelet.await_ready(kubelet.ready, 60)
         gateway.await_ready(gateway.ready, 60)
         yield Stage(plane, folder, kubelet, gateway, f"http://127.0.0.1:{serving}", nursery, ports)
+
+
+@pytest.fixture(scope="session")
+def shared_stage(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """One stage for all tests of this process that don't disturb the control plane."""
+    with stage(plane, tmp_path_factory.mktemp("stage")) as made:
+        yield made

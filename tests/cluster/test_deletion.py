@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,10 +10,11 @@ import pytest
 from tests.cluster import checker
 from tests.cluster.checks.evidence import json_lines, moment_of
 from tests.cluster.checks.leftovers import Reader, nothing_left
+from tests.cluster.fixtures import RESTRICTED, SERVICE_ACCOUNTS
 from tests.cluster.kubelet.faults import Fault
 from tests.cluster.manifests import a_short_search
 from tests.cluster.plane import ControlPlane
-from tests.cluster.rig import Rig
+from tests.cluster.rig import Rig, rig
 from tests.cluster.shared import (
     candidate,
     candidates_of,
@@ -21,6 +22,7 @@ from tests.cluster.shared import (
     delete,
     objects,
     path,
+    settled,
     shared_rig,
     until,
 )
@@ -48,8 +50,12 @@ def held(cast: Rig, name: str, fault: Fault, *others: Fault) -> None:
     """Start a search that stands still at an order which falls silent."""
     cast.kubelet.fault(fault, *others)
     cast.apply(a_short_search(name, candidates=2))
-    kind, train = fault.kind, fault.kind == "train"
-    where = f"{name}-000{0 if train else 1}-{kind}{'-recall' if train else ''}-a1"
+    await_order(cast, name, fault.kind)
+
+
+def await_order(cast: Rig, name: str, kind: str) -> None:
+    """Wait until a search's first order of a kind runs."""
+    where = f"{name}-0000-train-recall-a1" if kind == "train" else f"{name}-0001-{kind}-a1"
     cast.plane.wait_for(lambda: running(cast, where), f"{where} to run", 60)
 
 
@@ -88,23 +94,25 @@ def uids_of(cast: Rig, name: str) -> set[str]:
     return {cast.search(name)["metadata"]["uid"], *(c["metadata"]["uid"] for c in candidates_of(cast, name))}
 
 
-def deleted_whole(cast: Rig, name: str) -> None:
-    """Delete a search: its pods and all that was its own go in time, and nothing starts afterwards."""
-    uids, begun = uids_of(cast, name), time.time()
-    delete(cast, name)
-    cast.plane.wait_for(
-        lambda: left(cast, name, uids) == [], f"{name} to be gone: {left(cast, name, uids)}", GONE
-    )
+def deleted_whole(cast: Rig, *names: str) -> None:
+    """Delete searches: their pods and all that was their own go in time, and nothing starts afterwards."""
+    uids = {name: uids_of(cast, name) for name in names}
+    begun = time.time()
+    for name in names:
+        delete(cast, name)
+    for name in names:
+        what = f"{name} to be gone"
+        cast.plane.wait_for(lambda name=name: left(cast, name, uids[name]) == [], what, GONE)  # type: ignore[misc]
+    assert time.time() < begun + GONE
     time.sleep(max(0.0, begun + 6.0 - time.time()))
-    assert left(cast, name, uids) == []
-    late = [
-        e for e in cast.kubelet.entries() if e.search == name and e.event == "started" and e.time > begun + 5
-    ]
-    assert late == []
-    assert started_after(cast, name, begun + 5) == []
+    for name in names:
+        assert left(cast, name, uids[name]) == []
+        started = (e for e in cast.kubelet.entries() if e.search == name and e.event == "started")
+        assert [e for e in started if e.time > begun + 5] == []
+        assert created_after(cast, name, begun + 5) == []
 
 
-def started_after(cast: Rig, name: str, moment: float) -> list[str]:
+def created_after(cast: Rig, name: str, moment: float) -> list[str]:
     """Jobs of a search that were created after a moment."""
     lines = json_lines(cast.plane.audit_log)
     made = (
@@ -113,20 +121,19 @@ def started_after(cast: Rig, name: str, moment: float) -> list[str]:
         and line["objectRef"].get("namespace") == cast.namespace
         and line["objectRef"].get("name", "").startswith(f"{name}-")
     )  # fmt: skip
-    return [
-        one["objectRef"]["name"]
-        for one in made
-        if moment_of(one["requestReceivedTimestamp"]) > moment
-    ]
+    return [one["objectRef"]["name"] for one in made if moment_of(one["requestReceivedTimestamp"]) > moment]
 
 
-@pytest.mark.parametrize("phase", PHASES)
-def test_F11_deleted_while_a_candidate_is(cast: Rig, phase: str) -> None:
-    name = f"while-{phase.lower()}"
-    broken = Fault("crash", kind="train", container="player", order=f"{name}-0001-*", times=1)
-    held(cast, name, PHASES[phase], *([broken] if phase == "Repairing" else []))
-    assert phase in {c["status"]["phase"] for c in candidates_of(cast, name)}
-    deleted_whole(cast, name)
+def test_F11_deleted_at_every_phase_of_a_candidate(cast: Rig) -> None:
+    names = {phase: f"while-{phase.lower()}" for phase in PHASES}
+    silent = [replace(fault, order=f"{names[phase]}-*") for phase, fault in PHASES.items()]
+    broken = Fault("crash", kind="train", container="player", order=f"{names['Repairing']}-0001-*", times=1)
+    cast.kubelet.fault(*silent, broken)
+    cast.apply(*(a_short_search(name) for name in names.values()))
+    for phase, name in names.items():
+        await_order(cast, name, PHASES[phase].kind)
+        assert phase in {c["status"]["phase"] for c in candidates_of(cast, name)}
+    deleted_whole(cast, *names.values())
 
 
 def test_F11_deleted_while_the_operator_is_down(cast: Rig) -> None:
@@ -152,7 +159,7 @@ def test_F11_an_end_that_comes_with_the_operators_death_starts_nothing(cast: Rig
     cast.kubelet.fault()
     cast.apply(a_short_search("again"))
     cast.start_operator()
-    cast.await_phase("again")
+    settled(cast, "again")
     assert not old & uids_of(cast, "again")
     assert cast.search("again")["status"]["counts"] == {"baselines": 1, "proposed": 1, "complete": 2}
     cast.plane.wait_for(
@@ -166,22 +173,22 @@ def orphans(cast: Rig, uids: set[str]) -> list[Object]:
     return [one for one, owners in owned if {owner["uid"] for owner in owners} & uids]
 
 
-@pytest.mark.parametrize("victim", ["pods", "jobs"])
-def test_F11_a_child_that_is_deleted_by_force_is_made_again(cast: Rig, victim: str) -> None:
-    name = f"forced-{victim}"
-    silence = Fault("silence", kind="build", order=f"{name}-*", times=1)
-    held(cast, name, silence)
-    (one,) = (
-        objects(
-            cast, victim, f"asiarch.dev/search={name},asiarch.dev/part=agent,job-name={name}-0001-build-a1"
-        )
-        if victim == "pods"
-        else [{"metadata": {"name": f"{name}-0001-build-a1"}}]
+def test_F11_a_child_that_is_deleted_by_force_is_made_again(cast: Rig) -> None:
+    names = {plural: f"forced-{plural}" for plural in ("pods", "jobs")}
+    cast.kubelet.fault(
+        *(Fault("silence", kind="build", order=f"{name}-*", times=1) for name in names.values())
     )
-    delete(cast, one["metadata"]["name"], victim, gracePeriodSeconds=0, propagationPolicy="Background")
-    cast.await_phase(name)
-    assert candidate(cast, f"{name}-0001")["status"]["phase"] == "Complete"
-    assert checker.check_all(cast.evidence(name), cast.users) == []
+    cast.apply(*(a_short_search(name) for name in names.values()))
+    for plural, name in names.items():
+        await_order(cast, name, "build")
+        found = objects(cast, plural, f"asiarch.dev/candidate={name}-0001,asiarch.dev/part=agent")
+        (victim,) = (one for one in found if one["metadata"]["name"].startswith(f"{name}-0001-build"))
+        options = {"gracePeriodSeconds": 0, "propagationPolicy": "Background"}
+        delete(cast, victim["metadata"]["name"], plural, **options)
+    for name in names.values():
+        settled(cast, name)
+        assert candidate(cast, f"{name}-0001")["status"]["phase"] == "Complete"
+        assert checker.check_all(cast.evidence(name), cast.users) == []
 
 
 @pytest.mark.parametrize("when", ["alive", "finished"])
@@ -197,7 +204,7 @@ def test_F11_a_deleted_candidate_keeps_its_place_in_the_lineage(cast: Rig, when:
         delete(cast, f"{name}-0001-analyze-a1", "jobs", propagationPolicy="Background")
         until(cast, name, lambda s: s["status"]["counts"].get("complete", 0) >= 2, "a finished proposal")
     delete(cast, f"{name}-0001", "candidates")
-    cast.await_phase(name)
+    settled(cast, name)
     evidence = cast.evidence(name)
     (record,) = evidence.archived
     assert (record["name"], record["ordinal"], record["reason"]) == (f"{name}-0001", 1, "Deleted")
@@ -215,18 +222,21 @@ def test_F11_a_users_candidate_may_be_deleted_too(cast: Rig) -> None:
     create(cast, "candidates", body)
     cast.plane.wait_for(lambda: running(cast, "mine-build-a1"), "the engineer", 60)
     delete(cast, "mine", "candidates")
-    cast.await_phase("own")
+    settled(cast, "own")
     assert [r["reason"] for r in cast.evidence("own").archived] == ["Deleted"]
     assert checker.check_all(cast.evidence("own"), cast.users) == []
 
 
-def test_F11_a_namespace_goes_with_everything_in_it(plane: ControlPlane, tmp_path: Path) -> None:
-    with shared_rig(plane, tmp_path) as cast:
-        held(cast, "s", PHASES["Building"])
-        where = f"/api/v1/namespaces/{cast.namespace}"
-        plane.request("DELETE", where)
-        plane.wait_for(lambda: not plane.exists(where), "the namespace to be gone", 60)
-        assert cast.operator.running
+def test_F11_a_namespace_goes_with_everything_in_it(
+    cast: Rig, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    name = cast.plane.namespace("doomed", SERVICE_ACCOUNTS, RESTRICTED)
+    where = f"/api/v1/namespaces/{name}"
+    with rig(cast.plane, name, tmp_path_factory.mktemp(name), cast.kubelet) as doomed:
+        held(doomed, "s", PHASES["Building"])
+        cast.plane.request("DELETE", where)
+        cast.plane.wait_for(lambda: not cast.plane.exists(where), "the namespace to be gone", GONE)
+        assert doomed.operator.running
 
 
 def test_no_deletion_ever_made_a_traceback(cast: Rig) -> None:

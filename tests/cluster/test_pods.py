@@ -5,6 +5,7 @@ All searches run side by side, each with one fault; every test looks at its own.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -13,10 +14,10 @@ from tests.cluster.kubelet.faults import Fault
 from tests.cluster.manifests import RECALL, a_short_search
 from tests.cluster.plane import ControlPlane
 from tests.cluster.rig import Rig
-from tests.cluster.shared import candidate, events_about, shared_rig
+from tests.cluster.shared import candidate, events_about, settled, shared_rig
 
 IMPATIENT = ("--patience", "0.02")
-SPEC = {
+SPEC: dict[str, Any] = {
     "agents": {"deadline": "8s"},
     "evaluation": {"ladder": [{**RECALL, "deadline": "8s"}]},
 }
@@ -66,7 +67,7 @@ def cast(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Itera
         made.kubelet.fault(*(replace(f, order=f"{name}-0001-*", times=1) for name, f in faults.items()))
         made.apply(*(a_short_search(name, **SPEC) for name in faults))
         for name in faults:
-            made.await_phase(name)
+            settled(made, name)
         yield made
 
 
@@ -116,7 +117,12 @@ def test_F15_an_agent_that_brings_nothing_fails_its_candidate_alone(cast: Rig, n
     status = candidate(cast, f"{name}-0001")["status"]
     assert (status["phase"], status["reason"]) == ("Failed", FAILED[name].reason)
     assert status["message"]
-    assert cast.search(name)["status"]["counts"] == {"baselines": 1, "proposed": 1, "complete": 1, "failed": 1}
+    assert cast.search(name)["status"]["counts"] == {
+        "baselines": 1,
+        "proposed": 1,
+        "complete": 1,
+        "failed": 1,
+    }
 
 
 def test_F15_a_result_that_is_brought_twice_is_taken_once(cast: Rig) -> None:

@@ -11,7 +11,18 @@ from tests.cluster.manifests import RECALL, a_short_search
 from tests.cluster.plane import ControlPlane
 from tests.cluster.playing import Playing
 from tests.cluster.rig import Rig
-from tests.cluster.shared import condition, create, delete, edit, events_about, objects, path, shared_rig, until
+from tests.cluster.shared import (
+    condition,
+    create,
+    delete,
+    edit,
+    events_about,
+    objects,
+    path,
+    settled,
+    shared_rig,
+    until,
+)
 
 Object = dict[str, Any]
 HEALS = 60.0
@@ -49,7 +60,7 @@ def degraded(cast: Rig, name: str, reason: str) -> str:
 
 def heals(cast: Rig, name: str) -> None:
     """The search goes on by itself to its end, and nothing is broken."""
-    cast.await_phase(name, seconds=HEALS)
+    settled(cast, name, seconds=HEALS)
     assert condition(cast.search(name), "Degraded")["status"] == "False"
     assert condition(cast.search(name), "Ready")["status"] == "True"
     assert checker.check_all(cast.evidence(name), cast.users) == []
@@ -132,7 +143,9 @@ def refused(cast: Rig) -> bool:
     """Whether a Job would be refused now."""
     job = {
         "metadata": {"generateName": "try-"},
-        "spec": {"template": {"spec": {"containers": [{"name": "a", "image": "a"}], "restartPolicy": "Never"}}},
+        "spec": {
+            "template": {"spec": {"containers": [{"name": "a", "image": "a"}], "restartPolicy": "Never"}}
+        },
     }
     try:
         cast.plane.request("POST", f"{path(cast, 'jobs')}?dryRun=All", job)

@@ -10,8 +10,9 @@ from asiarch.api.base import decimal, timestamp
 from asiarch.api.candidate import CandidateSpec
 from asiarch.api.order import Finding, Order, Result
 from asiarch.api.reason import Reason
-from asiarch.api.search import Budget, Cost, FileSource, Fitness, Rung, Stop
+from asiarch.api.search import Budget, Cost, FileSource, Fitness, Retention, Rung, Selection, Stop
 from asiarch.core import chance, lifecycle
+from asiarch.core.observation import Traits
 from asiarch.core.reconcile import reconcile
 from asiarch.loop import turn
 from tests.builders import GATES, RECALL, T0, a_search
@@ -72,13 +73,13 @@ def test_a_turn_on_an_unchanged_observation_plans_nothing() -> None:
     assert world.writes == writes
 
 
-@pytest.mark.parametrize("parallelism", [1])
-def test_a_crash_after_any_effect_changes_nothing_in_the_lineage(parallelism: int) -> None:
-    search = a_search(candidates=4, parallelism=parallelism, ladder=(GATES, RECALL))
+@pytest.mark.parametrize("traits", [Traits(), Traits(keeps_time=True, keeps_all=False)])
+def test_a_crash_after_any_effect_changes_nothing_in_the_lineage(traits: Traits) -> None:
+    search = a_search(candidates=4, ladder=(GATES, RECALL))
     expected = lineage(driven(SimulatedWorld(search)))
     effects = 0
     while True:
-        world = SimulatedWorld(search, crash_after=effects)
+        world = SimulatedWorld(search, crash_after=effects, traits=traits)
         restarted(world)
         check_ended(world)
         assert lineage(world) == expected, f"crash after effect {effects}"
@@ -99,9 +100,10 @@ ENDS = [None, None, None, *REPAIRABLE, Reason.CAUSALITY_VIOLATION, Reason.LOST, 
     candidates=st.integers(1, 12),
     gpu_hours=st.one_of(st.none(), st.integers(0, 300)),
     crashes=st.lists(st.integers(0, 60), max_size=4),
+    traits=st.sampled_from([Traits(), Traits(keeps_time=True, keeps_all=False)]),
 )
 def test_any_order_of_results_failures_repeats_and_lost_effects_keeps_the_invariants(
-    faults: int, parallelism: int, candidates: int, gpu_hours: int | None, crashes: list[int]
+    faults: int, parallelism: int, candidates: int, gpu_hours: int | None, crashes: list[int], traits: Traits
 ) -> None:
     def faulty(order: Order) -> tuple[Result, ...]:
         results = played(order)
@@ -121,8 +123,10 @@ def test_any_order_of_results_failures_repeats_and_lost_effects_keeps_the_invari
         parallelism=parallelism,
         ladder=(GATES, RECALL, ON_GPUS),
         budget=Budget(candidates=candidates, gpu_hours=hours),
+        selection=Selection(pool=2, parents=2),
+        retention=Retention(keep_best=2, keep_finished=3),
     )
-    world = SimulatedWorld(search, play=faulty, lasts=lasts)
+    world = SimulatedWorld(search, play=faulty, lasts=lasts, traits=traits)
     for crash in crashes:
         world.crash_after = crash
         try:
@@ -371,6 +375,14 @@ def test_a_candidate_whose_file_is_not_stored_yet_waits() -> None:
     world.sources.clear()
     driven(world)
     assert world.candidates["mine"].status.phase == "Pending"
+
+
+def test_a_candidate_that_waits_for_its_file_keeps_no_other_waiting() -> None:
+    world = SimulatedWorld(a_search(candidates=3))
+    world.create("mine", CandidateSpec(search_name="s", origin="User", source=FileSource(file="mine.py")))
+    world.sources.clear()
+    driven(world)
+    assert [c.status.phase for c in world.candidates.values() if c.spec.origin == "Proposed"] == ["Complete"] * 2
 
 
 def test_nothing_starts_after_the_deadline_of_the_search() -> None:

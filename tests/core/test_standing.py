@@ -277,6 +277,16 @@ def test_a_lost_attempt_costs_what_it_used_as_far_as_that_is_known(
     assert reason in lifecycle.LOST
 
 
+def test_seeds_that_run_side_by_side_are_each_charged_until_the_attempt_was_lost() -> None:
+    rung = RECALL.model_copy(update={"seeds": 3})
+    world = SimulatedWorld(a_search(candidates=1, ladder=(rung,)), traits=ON_A_CLUSTER)
+    order = under_way(world, "s-0000")
+    world.now += 10
+    world.end(order, (Result(order=order, attempt=1, reason=Reason.LOST, message="gone"),))
+    turned(world)
+    assert world.candidates["s-0000"].status.cost.seconds == pytest.approx(30.0, abs=0.01)
+
+
 def test_a_cluster_s_world_gives_the_same_lineage_as_a_laptop_s() -> None:
     search = a_search(candidates=8)
     on_a_cluster = driven(SimulatedWorld(search, traits=replace(ON_A_CLUSTER)))

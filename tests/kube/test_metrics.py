@@ -120,7 +120,8 @@ def test_names_and_units_keep_the_conventions() -> None:
 def test_what_nobody_fed_has_no_series() -> None:
     collected = (sample for family in a_metrics().registry.collect() for sample in family.samples)
     fed = {sample.name for sample in collected if sample.name.startswith("asiarch_")}
-    assert fed == {"asiarch_build_info", "asiarch_leader"}
+    lag = {f"asiarch_event_loop_lag_seconds_{of}" for of in ("bucket", "count", "sum")}
+    assert fed == {"asiarch_build_info", "asiarch_leader", *lag}
 
 
 def test_labels_are_a_closed_set_and_name_no_candidate() -> None:

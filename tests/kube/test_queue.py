@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from asiarch.kube.limits import Limits
-from asiarch.kube.queue import FIRST_RETRY, LAST_RETRY, WorkQueue
+from asiarch.kube.queue import FIRST_RETRY, LAST_RETRY, LONGEST_REST, REST, WorkQueue
 
 
 class Clock:
@@ -54,6 +54,38 @@ def test_a_key_is_never_worked_on_twice_at_once_and_never_forgotten() -> None:
         queue.add("a")
         assert await is_empty(queue)
         queue.done("a")
+        assert await taken(queue) == "a"
+
+    run(scenario())
+
+
+def test_a_key_rests_after_its_work_however_often_it_is_added() -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        queue: WorkQueue[str] = WorkQueue(clock)
+        queue.add("a")
+        assert await taken(queue) == "a"
+        queue.add("a")
+        clock.now += 0.01
+        queue.done("a")
+        queue.add("a")
+        assert await is_empty(queue)
+        clock.now += 0.011 * REST
+        assert await taken(queue) == "a"
+
+    run(scenario())
+
+
+def test_no_rest_is_long() -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        queue: WorkQueue[str] = WorkQueue(clock)
+        queue.add("a")
+        assert await taken(queue) == "a"
+        clock.now += 60
+        queue.done("a")
+        queue.add("a")
+        clock.now += 1.1 * LONGEST_REST
         assert await taken(queue) == "a"
 
     run(scenario())

@@ -85,8 +85,8 @@ def test_a_list_of_one_namespace_says_nothing_of_others() -> None:
 def test_a_list_from_the_past_is_told() -> None:
     store = a_store()
     store.apply(an_object(version=10))
-    assert store.is_behind(9)
-    assert not store.is_behind(10)
+    assert store.newest == 10
+    assert store.take([an_object(version=9)], set()) == set()
 
 
 def test_an_object_may_change_hands() -> None:

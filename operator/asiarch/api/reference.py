@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from asiarch.api import crd
 from asiarch.api.bounds import PATTERNS
+from asiarch.api.names import APPROVE, PAUSE, PIN, RETRY, VETO
 from asiarch.api.rules import RULES, Rule
 from asiarch.api.schema import Schema
 
@@ -27,6 +28,38 @@ What the operator writes; a user never does:
 
 {status}"""
 
+_TAIL = """\
+## Annotations
+
+What people say without touching a spec. A switch is on for any value but `false`, so that a reason can stand there.
+
+| annotation | on | meaning |
+|---|---|---|
+| `{PAUSE}` | both | Nothing new is started for it; what is under way ends. |
+| `{RETRY}` | a candidate | For each new value, the order under way is stopped and tried anew; a finished one \
+stays as it is. |
+| `{VETO}` | a candidate | A live one ends as Rejected; a finished one is no longer a parent, a reference or the best, \
+and its lesson is no longer told. |
+| `{APPROVE}` | a candidate | `true`, or the name of a rung with `approval: true` that it may then climb. |
+| `{PIN}` | a candidate | It is never archived. |
+
+## Conditions of a search
+
+| condition | true while |
+|---|---|
+| `Accepted` | nothing in the spec, or that it names, keeps the search from starting orders |
+| `Progressing` | something is under way or can be started |
+| `Ready` | it runs healthily, or is complete with nothing left undone; its message says otherwise what to do |
+| `BudgetAvailable` | neither candidates, money nor time are used up |
+| `Suspended` | `spec.suspend` or the annotation `{PAUSE}` says so |
+| `Degraded` | something is wrong that leaves the rest working |
+| `Stalled` | it is blocked or has failed, and needs a person |
+| `Complete` | it has ended; a raised budget makes it go on |
+| `Failed` | its yardstick could not be measured |
+
+Those of a candidate are told in [lifecycle.md](lifecycle.md).
+"""
+
 _MANY = 12
 """So many words are listed elsewhere."""
 
@@ -35,7 +68,8 @@ _TABLE = "| field | type | default | meaning |\n|---|---|---|---|\n"
 
 def render() -> str:
     """The whole page."""
-    return "\n".join([_HEAD.format(version=crd.API_VERSION), *map(_kind, crd.DEFINITIONS)])
+    tail = _TAIL.format(PAUSE=PAUSE, RETRY=RETRY, VETO=VETO, APPROVE=APPROVE, PIN=PIN)
+    return "\n".join([_HEAD.format(version=crd.API_VERSION), *map(_kind, crd.DEFINITIONS), tail])
 
 
 def _kind(definition: crd.Definition) -> str:

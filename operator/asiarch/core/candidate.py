@@ -161,7 +161,9 @@ def _seconds(candidate: Candidate, results: Sequence[Result], around: Surroundin
     rung = _rung(candidate, around.search)
     most = rung.seeds * budget.limit(around.search.spec, "train", rung)
     named = instant(order.deadline) - most - budget.START_ALLOWANCE
-    return min(float(most), max(0.0, around.now - named))
+    # On a cluster all seeds run side by side, on a laptop one after the other.
+    at_once = rung.seeds if around.traits.keeps_time else 1
+    return min(float(most), at_once * max(0.0, around.now - named))
 
 
 def _lost(candidate: Candidate, result: Result, around: Surroundings) -> CandidateStatus:

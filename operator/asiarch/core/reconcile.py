@@ -4,7 +4,7 @@ from asiarch.api.base import Instant, instant, timestamp
 from asiarch.api.candidate import Candidate, RungResult
 from asiarch.api.order import Result
 from asiarch.api.reason import Reason
-from asiarch.api.search import Cost, SearchStatus
+from asiarch.api.search import Cost, SearchSpec, SearchStatus
 from asiarch.core import budget, controls, lifecycle, orders, retention, search, verdict
 from asiarch.core.actions import (
     Action,
@@ -36,7 +36,7 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
     granted = orders.Grants({}, {})
     if judged.starts:
         granted = orders.grant(seen.search, live, spent, _held(reserved, live), now)
-    creations = _creations(seen, live, records, judged, now) if granted.short is None else ()
+    creations = _creations(seen, moved, records, judged, now) if granted.short is None else ()
     final = [_sealed(_name_order(c, granted, now), seen, now) for c in moved]
     progress = search.Progress(
         reservations={**reserved, **granted.reserved},
@@ -53,7 +53,7 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
 
 def _creations(
     seen: Observation,
-    live: list[Candidate],
+    moved: list[Candidate],
     records: dict[str, Record],
     judged: verdict.Verdict,
     now: Instant,
@@ -64,8 +64,14 @@ def _creations(
     first = search.first_candidates(seen.search, records)
     if first or not judged.proposes or not all(r.ordinal >= 0 for r in records.values()):
         return first
-    held = sum(1 for c in live if controls.hold(c, seen.search.spec) is not None)
+    held = sum(1 for c in moved if _is_held(c, seen.search.spec))
     return search.next_candidates(seen.search, records, held, retention.resting(seen, now))
+
+
+def _is_held(candidate: Candidate, spec: SearchSpec) -> bool:
+    """Whether a numbered candidate waits for a person: for the file that it names, or for a word."""
+    phase = candidate.status.phase
+    return phase == "Pending" or (phase in lifecycle.WORK and controls.hold(candidate, spec) is not None)
 
 
 def _move(seen: Observation, now: Instant) -> tuple[list[Candidate], dict[str, Record]]:

@@ -54,10 +54,9 @@ STAGES: tuple[tuple[Stage, str, str], ...] = (
 
 @dataclass(slots=True)
 class _Known:
-    """One candidate as last seen, and what of it has been counted."""
+    """One candidate as last seen, and what of it has been counted; never the object, of which there are thousands."""
 
     record: Record
-    candidate: Candidate | None
     generation: int
     finished: bool
     cost: Cost
@@ -133,12 +132,12 @@ class Census:
     def _changes(self, known: _Search, seen: Observation) -> tuple[list[Record], list[Record]]:
         """Records never seen before, and those that aren't the same any more."""
         new, changed = [], []
-        candidates, before = seen.candidates, known.candidates
+        before = known.candidates
         for name, record in seen.records.items():
             old = before.get(name)
             if old is None:
                 new.append(record)
-            elif old.record is not record or old.candidate is not candidates.get(name):
+            elif old.record is not record:
                 changed.append(record)
         return new, changed
 
@@ -146,30 +145,32 @@ class Census:
         """Come to know a candidate; `counted` says that it isn't new to the world, only to us."""
         above = [known.candidates.get(parent) for parent in lineage.parents(record, seen.records)]
         generation = max((parent.generation + 1 for parent in above if parent is not None), default=0)
-        candidate = seen.candidates.get(record.name)
-        met = _Known(record, candidate, generation, finished=counted and record.terminal, cost=Cost())
+        met = _Known(record, generation, finished=counted and record.terminal, cost=Cost())
         known.candidates[record.name] = met
+        if counted and met.finished:
+            # Nothing more can be counted of it, and its object is packed away.
+            met.cost = record.cost
+            return
+        candidate = seen.candidates.get(record.name)
         if counted:
-            met.cost, met.duplicates, met.rungs = (
-                record.cost,
-                _duplicates(record, candidate),
-                _rungs(candidate),
-            )
+            met.cost, met.duplicates = record.cost, _duplicates(record, candidate)
+            met.rungs = _rungs(candidate)
             return
         if record.ordinal >= 0:
             self.domain.created.labels(*known.place, record.origin).inc()
-        self._count(known, met)
+        self._count(known, met, candidate)
 
     def _follow(self, known: _Search, record: Record, candidate: Candidate | None) -> None:
         met = known.candidates[record.name]
         if record.ordinal > known.ordinal:
             self.domain.created.labels(*known.place, record.origin).inc()
-        met.record, met.candidate = record, candidate
-        self._count(known, met)
+        met.record = record
+        if not met.finished:
+            self._count(known, met, candidate)
 
-    def _count(self, known: _Search, met: _Known) -> None:
+    def _count(self, known: _Search, met: _Known, candidate: Candidate | None) -> None:
         """Count what is new of a candidate since it was counted last."""
-        record, candidate, domain = met.record, met.candidate, self.domain
+        record, domain = met.record, self.domain
         self._charge(known, met)
         duplicates = _duplicates(record, candidate)
         if duplicates > met.duplicates:

@@ -21,7 +21,7 @@ from asiarch.kube.kept import (
     search_of_candidate,
     search_of_label,
 )
-from asiarch.kube.store import SearchKey, Store
+from asiarch.kube.store import ObjectKey, SearchKey, Store
 
 OURS = "=".join(MANAGED_BY)
 SELECTORS = {
@@ -101,22 +101,23 @@ class Cluster:
         return changed
 
     async def _list(self, kind: Kind, namespace: str | None) -> set[SearchKey]:
-        store = self.stores.of(kind)
-        found: list[Object] = []
-        version = 0
+        store, place = self.stores.of(kind), (kind, namespace)
+        newest, version = store.newest, 0
+        listed: set[ObjectKey] = set()
+        changed: set[SearchKey] = set()
+        # Page by page: thousands of objects as JSON, held at once, would be most of our memory.
         async for page in self.api.pages(kind, namespace, SELECTORS[kind]):
-            found += page.items
             version = int(page.resource_version)
-        place = (kind, namespace)
-        if store.is_behind(version):
+            changed |= store.take(page.items, listed)
+        if version < newest:
             # A server that lags is asked again; one that was restored from a backup never catches up.
             self.behind[place] = self.behind.get(place, 0) + 1
             if self.behind[place] > _PATIENCE:
                 message = f"{kind.plural}: {_PATIENCE} lists in a row were older than what was seen before."
                 raise BehindError(message)
-            return {search for search in map(store.apply, found) if search is not None}
+            return changed
         self.behind.pop(place, None)
-        return store.replace(found, version, namespace)
+        return changed | store.end(listed, version, namespace)
 
 
 _PATIENCE = 3

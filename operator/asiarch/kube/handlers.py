@@ -45,6 +45,38 @@ def _doorbell(handlers: kopf.OperatorRegistry, kind: Kind, ring: Ring) -> None:
         ring(kind, event["type"], event["object"])
 
 
+class _NoDiffs(kopf.DiffBaseStorage):
+    """Remembers no former state of any object: events only ring."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence({})
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        pass
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Remembers no progress of any handler: ours have none."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        pass
+
+    def purge(self, **_: Any) -> None:
+        pass
+
+    def touch(self, **_: Any) -> None:
+        pass
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        return essence
+
+
 ASKED: Mapping[str, Mapping[str, Any]] = {
     "posting": {"enabled": False},  # one object for each event, without end; we have a recorder
     "peering": {"standalone": True},  # two operators at once are safe, and a Lease keeps one of them idle
@@ -57,7 +89,14 @@ ASKED: Mapping[str, Mapping[str, Any]] = {
         "error_backoffs": _Backoffs(),
         "enforce_retry_after": True,
     },
-    "queueing": {"exit_timeout": 2},
+    "queueing": {
+        "exit_timeout": 2,
+        "idle_timeout": 0.1,  # so long each object's worker keeps it, of which there are thousands at the start
+    },
+    "persistence": {
+        "diffbase_storage": _NoDiffs(),  # a copy of each object, for a diff that nobody asks for
+        "progress_storage": _NoProgress(),
+    },
     "process": {"ultimate_exiting_timeout": 10},
 }
 """What we ask of kopf, beside the selectors of what is ours."""

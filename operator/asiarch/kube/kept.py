@@ -104,6 +104,12 @@ class KeptCandidate:
             self._model = model
 
     @property
+    def order(self) -> str:
+        """The name of the order that it waits for; empty for none."""
+        ref = None if self._model is None else self._model.status.order
+        return "" if ref is None else ref.name
+
+    @property
     def model(self) -> Candidate:
         """The whole candidate."""
         return self._model or Candidate.model_validate_json(zlib.decompress(self._packed))

@@ -25,6 +25,7 @@ Outcome = Literal["success", "error", "requeue", "requeue_after"]
 Fate = Literal["posted", "failed", "limited", "dropped"]
 SECONDS_OF_TURNS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 SECONDS_OF_CALLS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+SECONDS_OF_LAG = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 SECONDS_IN_QUEUE = (0.001, 0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600)
 
 
@@ -88,6 +89,12 @@ class Metrics:
             "api_request_duration", "Seconds of a call to the API server.", SECONDS_OF_CALLS, "verb"
         )
         self._events = self._counter("events", "Kubernetes events by what became of them.", "result")
+        self._lag = Histogram(
+            "asiarch_event_loop_lag_seconds",
+            "Seconds by which the event loop was late.",
+            buckets=SECONDS_OF_LAG,
+            registry=registry,
+        )
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """All metrics in the format that `accept` asks for, and its content type."""
@@ -118,6 +125,10 @@ class Metrics:
     def worked(self, queue: str, seconds: float) -> None:
         """Take note of how long a key of a queue was worked on."""
         self._work.labels(queue).observe(seconds)
+
+    def late(self, seconds: float) -> None:
+        """Take note of by how much the event loop was late."""
+        self._lag.observe(seconds)
 
     def watch_event(self, kind: str, moment: float) -> None:
         """Take note of when an event came, in seconds since 1970."""

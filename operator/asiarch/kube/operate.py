@@ -18,6 +18,7 @@ from typing import Any
 
 from kubernetes.aio import client
 
+from asiarch import __version__
 from asiarch.core.actions import Plan
 from asiarch.core.observation import Observation
 from asiarch.kube import events, handlers
@@ -36,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 STOP_SECONDS = 5.0
 """What turns under way are given to end, before the process does."""
-_BEAT = 5.0
+_BEAT = 0.5
 _RETRY_LIST = 2.0
 
 
@@ -141,7 +142,7 @@ async def operate(settings: Settings) -> None:
     configuration = await configured(settings.kubeconfig)
     metrics = Metrics(
         Build(
-            version("asiarch"),
+            __version__,
             os.environ.get("ASIARCH_REVISION", ""),
             platform.python_version(),
             version("kopf"),
@@ -153,8 +154,13 @@ async def operate(settings: Settings) -> None:
         api = await stack.enter_async_context(Api(configuration, limits, _Watcher(metrics, health)))
         pages = application(health, metrics.exposition, time.monotonic)
         await stack.enter_async_context(serving(pages, settings.host, settings.port))
-        beats = heartbeat(lambda: health.beat(time.monotonic()), _BEAT)
+        beats = heartbeat(lambda late: _beat(health, metrics, late), _BEAT)
         await _first(beats, _led(settings, api, metrics, health, configuration))
+
+
+def _beat(health: Health, metrics: Metrics, late: float) -> None:
+    health.beat(time.monotonic())
+    metrics.late(late)
 
 
 async def _led(

@@ -4,6 +4,7 @@ An order is started once for each attempt, whatever crashes: this process starts
 earlier process named, and of which no Job is found, may have run and been deleted; so that attempt counts as lost.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -59,6 +60,8 @@ class Orders:
     """Why each order was stopped by us."""
     _results: dict[str, tuple[Result, ...]] = field(default_factory=dict)
     _refused: dict[str, Refusal] = field(default_factory=dict)
+    _pods: dict[str, list[Object]] = field(default_factory=dict)
+    """The pods of each Job, by its uid, as the present turn sees them."""
 
     async def children(
         self, search: ArchitectureSearch, live: Sequence[Candidate], now: Instant
@@ -67,6 +70,9 @@ class Orders:
         self.troubles, self.wake_after = [], None
         named = {c.status.order.name: (c, c.status.order) for c in live if c.status.order is not None}
         self._forget_all_but(named, live)
+        self._pods = defaultdict(list)
+        for held in self.cluster.stores.pods.of(self.key).values():
+            self._pods[controller(held.value)].append(held.value)
         found = {}
         for name, (candidate, ref) in named.items():
             rung = search.spec.evaluation.ladder[candidate.status.rung]
@@ -163,7 +169,7 @@ class Orders:
 
     async def _with_job(self, ref: OrderRef, indices: int, held: Held[Object], now: Instant) -> Child:
         """What its Job and its pods tell of an order."""
-        pods = self._pods(held.uid)
+        pods = self._pods[held.uid]
         taken = await self._taken(ref, held, pods)
         patience = self.cluster.deployment.patience
         results = taken or outcome.results(outcome.Case(ref, held.value, now, patience), indices, pods)
@@ -273,11 +279,6 @@ class Orders:
 
     def _job(self, order: str) -> Held[Object] | None:
         return self.cluster.stores.jobs.get(self.key[0], object_name(order))
-
-    def _pods(self, job: str) -> list[Object]:
-        """The pods of a Job."""
-        pods = self.cluster.stores.pods.of(self.key).values()
-        return [held.value for held in pods if controller(held.value) == job]
 
     def _wake(self, seconds: float) -> None:
         self.wake_after = seconds if self.wake_after is None else min(seconds, self.wake_after)

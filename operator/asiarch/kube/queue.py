@@ -13,6 +13,9 @@ Key = TypeVar("Key", bound=Hashable)
 
 FIRST_RETRY, LAST_RETRY = 1.0, 300.0
 """Seconds to the first retry of a failed key, doubled at each further one up to the last."""
+REST, LONGEST_REST = 4.0, 0.2
+"""After its work a key rests for so many times the work's seconds, so that one that never ends to ring leaves room for
+others, and several events are one piece of work."""
 
 
 class WorkQueue(Generic[Key]):
@@ -28,6 +31,7 @@ class WorkQueue(Generic[Key]):
         self._later: list[tuple[float, int, Key]] = []
         self._due: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
+        self._rests: dict[Key, float] = {}
         self._count = 0
         self._changed = asyncio.Event()
         self.adds = 0
@@ -36,11 +40,7 @@ class WorkQueue(Generic[Key]):
     def add(self, key: Key) -> None:
         """Have a key worked on as soon as may be."""
         self.adds += 1
-        if key in self._working:
-            self._again.add(key)
-        elif key not in self._ready:
-            self._ready[key] = self._clock()
-            self._changed.set()
+        self._admit(key)
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Have a key worked on in so many seconds, at the latest; an earlier appointment stands."""
@@ -67,6 +67,7 @@ class WorkQueue(Generic[Key]):
     def forget(self, key: Key) -> None:
         """Drop what is kept of a key that will not come again."""
         self._failures.pop(key, None)
+        self._rests.pop(key, None)
         self._due.pop(key, None)
 
     async def get(self) -> tuple[Key, float]:
@@ -86,12 +87,14 @@ class WorkQueue(Generic[Key]):
                 continue
 
     def done(self, key: Key) -> float:
-        """Give a key back; returns the seconds of work. One that was added meanwhile is ready again."""
-        since = self._working.pop(key)
+        """Give a key back; returns the seconds of work. One that was added meanwhile comes again after its rest."""
+        now = self._clock()
+        seconds = now - self._working.pop(key)
+        self._rests[key] = now + min(LONGEST_REST, REST * seconds)
         if key in self._again:
             self._again.discard(key)
-            self.add(key)
-        return self._clock() - since
+            self._admit(key)
+        return seconds
 
     @property
     def depth(self) -> int:
@@ -104,6 +107,20 @@ class WorkQueue(Generic[Key]):
         now = self._clock()
         return tuple(now - since for since in self._working.values())
 
+    def _admit(self, key: Key) -> None:
+        """Put a key where it belongs: at the end of the line, or after its work or its rest."""
+        if key in self._working:
+            self._again.add(key)
+        elif key not in self._ready:
+            now = self._clock()
+            rest = self._rests.pop(key, now) - now
+            if rest > 0:
+                self._rests[key] = now + rest
+                self.add_after(key, rest)
+            else:
+                self._ready[key] = now
+                self._changed.set()
+
     def _ripen(self) -> None:
         """Move appointments whose time has come to the ready ones; replaced ones are dropped."""
         now = self._clock()
@@ -111,4 +128,4 @@ class WorkQueue(Generic[Key]):
             due, _, key = heapq.heappop(self._later)
             if self._due.get(key) == due:
                 del self._due[key]
-                self.add(key)
+                self._admit(key)

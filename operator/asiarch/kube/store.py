@@ -5,7 +5,7 @@ lags and our own writes' answers may come in any order. An object that was delet
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 SearchKey = tuple[str, str]
 """Namespace and name of a search."""
+ObjectKey = tuple[str, str]
+"""Namespace and name of any object."""
 _TOMBSTONES = 20_000
 
 
@@ -57,6 +59,11 @@ class Store(Generic[T]):
         """Every search that has an object here."""
         return tuple(self._by_search)
 
+    @property
+    def newest(self) -> int:
+        """The newest version that was seen; a list that begins later and is older comes from a server that lags."""
+        return self._newest
+
     def apply(self, found: Object) -> SearchKey | None:
         """Take an object if it is newer than what is held; returns whose it is, none when it was no news."""
         metadata = found["metadata"]
@@ -94,22 +101,29 @@ class Store(Generic[T]):
 
         Namespace None is all of them. Returns whose objects changed.
         """
-        listed, changed = set(), set()
-        for one in found:
+        listed: set[ObjectKey] = set()
+        changed = self.take(found, listed)
+        return changed | self.end(listed, version, namespace)
+
+    def take(self, page: Iterable[Object], listed: set[ObjectKey]) -> set[SearchKey]:
+        """Take a part of a full list; `listed` is told which objects it has. Returns whose objects changed."""
+        changed = set()
+        for one in page:
             listed.add((one["metadata"]["namespace"], one["metadata"]["name"]))
             search = self.apply(one)
             if search is not None:
                 changed.add(search)
+        return changed
+
+    def end(self, listed: Container[ObjectKey], version: int, namespace: str | None = None) -> set[SearchKey]:
+        """A full list as of `version` is over: what it lacked is gone. Returns whose objects changed."""
+        changed = set()
         for key, held in list(self._objects.items()):
             served = namespace is None or key[0] == namespace
             if served and key not in listed and held.version <= version:
                 self.forget(*key, held.uid)
                 changed.add(held.search)
         return changed
-
-    def is_behind(self, version: int) -> bool:
-        """Whether a list of this version is older than something that was seen already."""
-        return version < self._newest
 
     def _drop(self, key: tuple[str, str], held: Held[T]) -> None:
         del self._objects[key]

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from typing import Protocol
 
 from asiarch.api.base import Instant
+from asiarch.api.names import CANDIDATE, ORDER
 from asiarch.api.reason import Reason
 from asiarch.core.actions import Plan
 from asiarch.core.observation import Observation
-from asiarch.kube.client import ApiError, Kind, Object
+from asiarch.kube.client import JOBS, PODS, ApiError, Kind, Object
 from asiarch.kube.cluster import Cluster
 from asiarch.kube.kept import Unreadable
 from asiarch.kube.metrics import Metrics, Outcome
+from asiarch.kube.news import is_news
 from asiarch.kube.queue import WorkQueue
-from asiarch.kube.store import SearchKey
+from asiarch.kube.store import Held, SearchKey
 from asiarch.kube.world import GoneError, KubeWorld
 from asiarch.loop import turn
 
@@ -52,10 +54,26 @@ class Worker:
 
     def ring(self, kind: Kind, event: str | None, found: Object) -> None:
         """Take an event into the store; what is news has its search looked at."""
-        store = self._cluster.stores.of(kind)
+        store, metadata = self._cluster.stores.of(kind), found["metadata"]
+        place = metadata["namespace"], metadata["name"]
+        before = store.get(*place)
         key = store.remove(found) if event == "DELETED" else store.apply(found)
-        if key is not None:
+        if key is None:
+            return
+        if kind not in (JOBS, PODS) or self._matters(kind, found, before, store.get(*place)):
             self.queue.add(key)
+
+    def _matters(
+        self, kind: Kind, found: Object, before: Held[Object] | None, after: Held[Object] | None
+    ) -> bool:
+        """Whether a turn could see or do something else now that a Job or a pod has changed."""
+        metadata = found["metadata"]
+        name = metadata.get("labels", {}).get(CANDIDATE, "")
+        candidate = self._cluster.stores.candidates.get(metadata["namespace"], name)
+        order = (metadata.get("annotations") or {}).get(ORDER)
+        waited_for = candidate is None or candidate.value.order == order
+        values = (None if one is None else one.value for one in (before, after))
+        return is_news(kind, *values, waited_for=waited_for)
 
     def look_at_all(self) -> None:
         """Look at every search, and at what belongs to one that isn't there."""
@@ -120,8 +138,12 @@ class Worker:
         self._listener.gone(key)
 
 
-async def heartbeat(beat: Callable[[], None], every: float) -> None:
-    """Say for ever that the event loop turns."""
+async def heartbeat(beat: Callable[[float], None], every: float) -> None:
+    """Say for ever that the event loop turns, and by how many seconds it was late."""
+    clock = asyncio.get_running_loop().time
+    late = 0.0
     while True:
-        beat()
+        beat(late)
+        due = clock() + every
         await asyncio.sleep(every)
+        late = max(0.0, clock() - due)

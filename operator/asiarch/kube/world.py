@@ -5,13 +5,15 @@ with it. A status that was planned from an older object than the newest is refus
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import assert_never
 
 from asiarch.api.base import Instant
 from asiarch.api.candidate import Candidate, CandidateSpec, CandidateStatus
 from asiarch.api.names import MANAGED_BY, SEARCH, candidate_name
 from asiarch.api.reason import Reason
-from asiarch.api.search import ArchitectureSearch, Cost, SearchStatus
+from asiarch.api.search import ArchitectureSearch, SearchStatus
+from asiarch.core import budget
 from asiarch.core.actions import (
     Action,
     ArchiveCandidates,
@@ -23,17 +25,19 @@ from asiarch.core.actions import (
     Write,
 )
 from asiarch.core.observation import Observation, Record, Traits, Trouble
-from asiarch.kube import overlay
+from asiarch.kube import gone, overlay
 from asiarch.kube.archive import Archive
 from asiarch.kube.client import CANDIDATES, SEARCHES, ApiError, Object
 from asiarch.kube.cluster import Cluster
-from asiarch.kube.kept import Candidates, KeptCandidate, Leaving, Unreadable, status_of
+from asiarch.kube.kept import Candidates, KeptCandidate, Leaving, Unreadable, controller, status_of
 from asiarch.kube.orders import Orders
 from asiarch.kube.sources import Sources
 from asiarch.kube.store import Held, SearchKey
 
 RETRY_TROUBLE = 10.0
 """Seconds until what is missing is looked for again: nobody rings when it appears."""
+_ROUNDING = 1e-3
+"""By so much may sums differ that are added up in another order."""
 
 
 class GoneError(Exception):
@@ -76,6 +80,7 @@ class KubeWorld:
 
     async def observe(self, search: str) -> Observation:
         """See the search; files of candidates that haven't begun are stored on the way. Raises GoneError."""
+        await self._make_sure(search)
         found = self._search(search)
         held = dict(self._cluster.stores.candidates.of(self._key))
         troubles = list(_troubles_of(found, self._cluster.deployment.runtime_class))
@@ -132,6 +137,25 @@ class KubeWorld:
         held = self._cluster.stores.candidates.of(self._key)
         return Observation(seen.search, Candidates(held), seen.records, seen.children)
 
+    async def _make_sure(self, search: str) -> None:
+        """Ask the API server itself when the search and its candidates, as they are held, contradict each other.
+
+        News of each kind comes on a way of its own, so that candidates may be older than their search: what is summed up
+        from them then is old, and the fence on the search's status doesn't notice.
+        """
+        held = self._cluster.stores.candidates.of(self._key)
+        records = {n: one.value.record for n, one in held.items() if one.value.record is not None}
+        named = [one.value.model.status.order for one in held.values() if _is_live(one)]
+        orders = {ref.name for ref in named if ref is not None}
+        if not _contradicts(self._search(search), {**await self._archive.records(), **records}, orders):
+            return
+        found = await self._cluster.api.get(SEARCHES, self._namespace, search)
+        if found is not None:
+            self._cluster.stores.searches.apply(found)
+        async for page in self._cluster.api.pages(CANDIDATES, self._namespace, f"{SEARCH}={search}"):
+            for one in page.items:
+                self._cluster.stores.candidates.apply(one)
+
     def _search(self, name: str) -> ArchitectureSearch:
         held = self._cluster.stores.searches.get(self._namespace, name)
         if held is None or isinstance(held.value, Leaving):
@@ -150,11 +174,7 @@ class KubeWorld:
                 troubles.append(_unreadable(name, one.value.unreadable))
             elif one.value.controller == search.metadata.uid:
                 mine[name] = one
-            elif (
-                not one.value.controller
-                and one.value.record is not None
-                and one.value.record.origin == "User"
-            ):
+            elif not one.value.controller and _may_join(one.value.record):
                 adopted = await self._adopt(search, name, one)
                 if adopted is not None:
                     mine[name] = adopted
@@ -185,11 +205,22 @@ class KubeWorld:
         """Records of all candidates that ever were; one that somebody deleted is written into the archive first."""
         present = {n: one.value.record for n, one in mine.items() if one.value.record is not None}
         records = {**await self._archive.records(), **present}
-        lost = _lost(search, records)
+        lost = gone.lost(search, records, {} if self._seen is None else self._seen.records)
         if lost:
+            await self._look_for(search, {r.ordinal for r in lost})
             await self._archive.add(search, lost)
             records |= {r.name: r for r in lost}
         return records
+
+    async def _look_for(self, search: ArchitectureSearch, ordinals: AbstractSet[int]) -> None:
+        """Make sure that nobody has these ordinals; raises ApiError when our view was merely old."""
+        async for page in self._cluster.api.pages(CANDIDATES, self._namespace, f"{SEARCH}={search.name}"):
+            for found in page.items:
+                ours = controller(found) == search.metadata.uid
+                if ours and found.get("status", {}).get("ordinal") in ordinals:
+                    self._cluster.stores.candidates.apply(found)
+                    message = f"{found['metadata']['name']} is there, and was not seen yet"
+                    raise ApiError(409, "Behind", message)
 
     async def _write_search(self, search: ArchitectureSearch, status: SearchStatus) -> None:
         metadata = search.metadata
@@ -232,6 +263,19 @@ class KubeWorld:
                 store.forget(self._namespace, name, held.uid)
 
 
+def _contradicts(search: ArchitectureSearch, records: Mapping[str, Record], orders: AbstractSet[str]) -> bool:
+    """Whether a search knows of more than its candidates tell, or a candidate waits for what wasn't reserved."""
+    said, summed, counts = search.status.cost, budget.spent(records.values()), search.status.counts
+    more = (
+        said.seconds - summed.seconds,
+        said.gpu_seconds - summed.gpu_seconds,
+        float(said.tokens - summed.tokens),
+        said.usd - summed.usd,
+        float(counts.baselines + counts.proposed - len(records)),
+    )
+    return max(more) > _ROUNDING or not orders <= search.status.reservations.keys()
+
+
 def _body(name: str, uid: str, version: str, status: Object) -> Object:
     return {"metadata": {"name": name, "uid": uid, "resourceVersion": version}, "status": status}
 
@@ -250,37 +294,13 @@ def _owner(search: ArchitectureSearch) -> Object:
     }
 
 
+def _may_join(record: Record | None) -> bool:
+    """Whether a candidate without an owner is a user's, or one of ours whose owner somebody took away."""
+    return record is not None and (record.origin == "User" or record.ordinal >= 0)
+
+
 def _is_live(held: Held[KeptCandidate]) -> bool:
     return held.value.record is not None and not held.value.record.terminal
-
-
-def _lost(search: ArchitectureSearch, records: Mapping[str, Record]) -> list[Record]:
-    """Records for ordinals that were given and that nobody has: their objects were deleted by somebody else.
-
-    What the search had spent on them is booked on the first, so that no budget is won back by deleting.
-    """
-    taken = {r.ordinal for r in records.values()}
-    gaps = [ordinal for ordinal in range(max(taken, default=-1) + 1) if ordinal not in taken]
-    if not gaps:
-        return []
-    spent, known = search.status.cost, [r.cost for r in records.values()]
-    rest = Cost(
-        seconds=max(0.0, spent.seconds - sum(c.seconds for c in known)),
-        gpu_seconds=max(0.0, spent.gpu_seconds - sum(c.gpu_seconds for c in known)),
-        tokens=max(0, spent.tokens - sum(c.tokens for c in known)),
-        usd=max(0.0, spent.usd - sum(c.usd for c in known)),
-    )
-    return [
-        Record(
-            name=candidate_name(search.name, ordinal),
-            ordinal=ordinal,
-            origin="Proposed",
-            phase="Failed",
-            reason=Reason.DELETED,
-            cost=rest if ordinal == gaps[0] else Cost(),
-        )
-        for ordinal in gaps
-    ]
 
 
 def _troubles_of(search: ArchitectureSearch, runtime: str | None) -> tuple[Trouble, ...]:

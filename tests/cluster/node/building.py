@@ -5,9 +5,11 @@ secrets and stays out of the images.
 """
 
 import hashlib
+import json
 import os
 import shlex
 import shutil
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -148,11 +150,24 @@ def _buildah(*words: str) -> list[str]:
 
 
 def _context(image: Image) -> Iterator[tuple[str, bytes]]:
-    """What a build may see: names and contents, without what Python has made and what no installation reads."""
+    """What a build may see: names and contents, without what Python has made."""
     for top in (ROOT / name for name in (image.dockerfile, *image.inputs)):
         found = top.rglob("*") if top.is_dir() else [top]
         for path in sorted(p for p in found if p.is_file() and "__pycache__" not in p.parts):
             content = path.read_bytes()
-            # Whoever changes a tool's settings shall not have to wait for gigabytes.
-            wanted = content.partition(b"\n[tool.")[0] if path.name == "pyproject.toml" else content
-            yield str(path.relative_to(ROOT)), wanted
+            name = str(path.relative_to(ROOT))
+            yield name, _requirements(content) if name == "pyproject.toml" else content
+
+
+def _requirements(pyproject: bytes) -> bytes:
+    """What an installation reads of pyproject.toml: who changes a tool's settings shall not wait for gigabytes."""
+    project = tomllib.loads(pyproject.decode())["project"]
+    extras = project["optional-dependencies"].items()
+    lines = [
+        "[project]",
+        'version = "0"',
+        *(f"{key} = {json.dumps(project[key])}" for key in ("name", "requires-python", "dependencies")),
+        "[project.optional-dependencies]",
+        *(f"{name} = {json.dumps(needs)}" for name, needs in extras),
+    ]
+    return "\n".join([*lines, ""]).encode()

@@ -64,18 +64,30 @@ class Runtime:
 
     def provide(self, image: Image) -> bool:
         """Have an image, as its inputs are now; whether it had to be built and imported."""
-        exact, named = image.exact, run(*self._ctr("images", "list", "--quiet")).split()
-        if exact in named:
+        exact = image.exact
+        if exact in self._images():
             return False
         building.build(image)
         with tempfile.TemporaryDirectory(dir=kept(), prefix="layout-") as layout:
             self._link_blobs(Path(layout))
             building.export(image, Path(layout))
             self._load(Path(layout), (image.name, exact))
-        old = [name for name in named if name.startswith(f"{image.repository}:") and name != image.name]
-        if old:
-            run(*self._ctr("images", "rm", "--sync", *old), seconds=_IMPORT_SECONDS)
+        self._forget_all_but(image, exact)
         return True
+
+    def _forget_all_but(self, image: Image, exact: str) -> None:
+        """Drop what an image was before, by all its names: the kubelet's interface gives it one of its own."""
+        images = self._images()
+        old = {name for name in images if name.startswith(f"{image.repository}:")} - {image.name, exact}
+        named = {images[name] for name in images if name not in old and not name.startswith("sha256:")}
+        old |= {name for name in images if images[name] not in named}
+        if old:
+            run(*self._ctr("images", "rm", "--sync", *sorted(old)), seconds=_IMPORT_SECONDS)
+
+    def _images(self) -> dict[str, str]:
+        """The digests of all images by name."""
+        _, *rows = run(*self._ctr("images", "list")).splitlines()
+        return {name: found for name, _, found, *_ in (row.split() for row in rows)}
 
     def _link_blobs(self, layout: Path) -> None:
         """Show a layout the blobs that are here already: neither are they written again nor imported."""

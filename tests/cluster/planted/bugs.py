@@ -8,10 +8,12 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from asiarch.api.base import timestamp
 from asiarch.core import candidate as candidates
+from asiarch.core import conditions
 from asiarch.core import orders as core_orders
 from asiarch.core.actions import SearchWrite
-from asiarch.kube import client, orders, world, worker
+from asiarch.kube import client, orders, worker
 from asiarch.kube.archive import Archive
 from asiarch.kube.client import CONFIG_MAPS, Kind, Object
 from asiarch.kube.limits import Limits
@@ -120,25 +122,27 @@ ANYBODY = "anybody"
 
 
 def no_fence() -> None:
-    """Statuses are written over whatever stands there."""
+    """Statuses are written over whatever stands there: the version is read just before."""
 
-    def body(name: str, uid: str, _: str, status: Object) -> Object:
-        return {"metadata": {"name": name, "uid": uid}, "status": status}
+    async def replace_status(self: client.Api, kind: Kind, namespace: str, name: str, body: Object) -> Object:
+        newest = await self.get(kind, namespace, name)
+        if newest is not None:
+            body["metadata"]["resourceVersion"] = newest["metadata"]["resourceVersion"]
+        return await before(self, kind, namespace, name, body)
 
-    world._body = body
+    before = client.Api.replace_status
+    client.Api.replace_status = replace_status  # type: ignore[method-assign]
 
 
-def reopens() -> None:
-    """When a search ends, its first candidate is looked at again."""
+def moves_transition_times() -> None:
+    """Conditions say when they were written, not when they flipped."""
 
-    async def commit(self: KubeWorld, statuses: Sequence[Any]) -> None:
-        await before(self, statuses)
-        if any(isinstance(w, SearchWrite) and w.status.phase == "Complete" for w in statuses):
-            first = next(iter(self.seen.candidates.values()))
-            await self._write_candidate(first, first.status.model_copy(update={"phase": "Analyzing"}))
+    def derived(states: Any, old: Any, generation: int, now: float) -> Any:
+        moved = {"last_transition_time": timestamp(now)}
+        return tuple(c.model_copy(update=moved) for c in before(states, old, generation, now))
 
-    before = KubeWorld.commit
-    KubeWorld.commit = commit  # type: ignore[method-assign]
+    before = conditions._conditions
+    conditions._conditions = derived
 
 
 def hears_edges_only() -> None:
@@ -254,7 +258,7 @@ BUGS: dict[str, Callable[[], None]] = {
         counts_twice,
         takes_anybodys_result,
         no_fence,
-        reopens,
+        moves_transition_times,
         hears_edges_only,
         ignores_deletions,
         adopts_strangers,

@@ -1,0 +1,68 @@
+"""Records for candidates whose objects somebody else deleted, so that no ordinal, no cost and no idea is lost."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from asiarch.api.candidate import Origin
+from asiarch.api.names import candidate_name
+from asiarch.api.reason import Reason
+from asiarch.api.search import ArchitectureSearch, Cost
+from asiarch.core import budget
+from asiarch.core.observation import Record
+
+
+def lost(
+    search: ArchitectureSearch, records: Mapping[str, Record], before: Mapping[str, Record]
+) -> list[Record]:
+    """A record for each ordinal that was given and that nobody has; `before` is what was seen of them last.
+
+    What the search had spent beyond what is known of is booked on the first, so that no budget is won back by deleting.
+    """
+    taken = {r.ordinal for r in records.values()}
+    gaps = [ordinal for ordinal in range(_given(search, records)) if ordinal not in taken]
+    seen = {r.ordinal: r for r in before.values() if r.ordinal in gaps and r.name not in records}
+    found = [_deleted(seen[gap]) if gap in seen else _unseen(search, gap) for gap in gaps]
+    if found:
+        rest = _rest(search.status.cost, [r.cost for r in (*records.values(), *found)])
+        found[0] = replace(found[0], cost=found[0].cost + rest)
+    return found
+
+
+def _given(search: ArchitectureSearch, records: Mapping[str, Record]) -> int:
+    """How many ordinals were given: up to the highest that is there, or as many as the search had counted.
+
+    A candidate has its ordinal a moment after it was counted; and a count that somebody wrote by hand is not believed
+    beyond what the search may have.
+    """
+    highest = max((r.ordinal for r in records.values()), default=-1) + 1
+    waiting = sum(1 for r in records.values() if r.ordinal < 0)
+    counted = search.status.counts.baselines + search.status.counts.proposed - waiting
+    most = len(search.spec.baselines) + search.spec.budget.candidates
+    return max(highest, counted if counted <= most else 0)
+
+
+def _deleted(seen: Record) -> Record:
+    """What is kept of a candidate that was seen: its end if it had one, but it never leads nor breeds again.
+
+    Without the yardstick nothing can be judged, so that one has failed.
+    """
+    ended = seen.terminal and seen.ordinal > 0
+    return replace(seen, phase=seen.phase if ended else "Failed", reason=Reason.DELETED, vetoed=True)
+
+
+def _unseen(search: ArchitectureSearch, ordinal: int) -> Record:
+    """What is known of a candidate that nobody was there to see."""
+    name = candidate_name(search.name, ordinal)
+    origin: Origin = "Baseline" if ordinal < len(search.spec.baselines) else "Proposed"
+    return Record(name=name, ordinal=ordinal, origin=origin, phase="Failed", reason=Reason.DELETED)
+
+
+def _rest(spent: Cost, known: Sequence[Cost]) -> Cost:
+    """What was spent beyond what is known of."""
+    booked = budget.total(known)
+    return Cost(
+        seconds=max(0.0, spent.seconds - booked.seconds),
+        gpu_seconds=max(0.0, spent.gpu_seconds - booked.gpu_seconds),
+        tokens=max(0, spent.tokens - booked.tokens),
+        usd=max(0.0, spent.usd - booked.usd),
+    )

@@ -1,0 +1,72 @@
+"""What is kept of candidates that somebody deleted."""
+
+from dataclasses import replace
+
+from asiarch.api.reason import Reason
+from asiarch.api.search import Cost, Counts, SearchStatus
+from asiarch.core.observation import Record, record
+from asiarch.kube.gone import lost
+from tests.builders import a_candidate, a_search
+
+SPENT = Cost(seconds=30.0)
+
+
+def records(*found: Record) -> dict[str, Record]:
+    return {r.name: r for r in found}
+
+
+def a_record(ordinal: int, **fields: object) -> Record:
+    made = record(a_candidate(max(ordinal, 0), **fields))  # type: ignore[arg-type]
+    return replace(made, ordinal=ordinal)
+
+
+def counted(baselines: int, proposed: int) -> SearchStatus:
+    return SearchStatus(counts=Counts(baselines=baselines, proposed=proposed), cost=SPENT)
+
+
+def test_nothing_is_lost_while_all_are_there() -> None:
+    there = records(a_record(0), a_record(1), a_record(2))
+    assert lost(a_search(status=counted(2, 1)), there, there) == []
+
+
+def test_one_that_was_seen_keeps_its_end_its_file_and_its_parents_but_leads_no_more() -> None:
+    gone = a_record(2, parents=("s-0001",), name="mine", origin="User", cost=SPENT)
+    there = records(a_record(0), a_record(1))
+    (found,) = lost(a_search(status=counted(2, 1)), there, {**there, "mine": gone})
+    assert (found.name, found.phase, found.reason) == ("mine", "Complete", Reason.DELETED)
+    assert (found.parents, found.digest, found.cost) == (gone.parents, gone.digest, gone.cost)
+    assert not found.functional
+
+
+def test_one_that_was_at_work_has_failed() -> None:
+    gone = a_record(2, phase="Building")
+    there = records(a_record(0), a_record(1), a_record(3))
+    (found,) = lost(a_search(), there, {**there, gone.name: gone})
+    assert (found.phase, found.ordinal) == ("Failed", 2)
+
+
+def test_the_yardstick_has_failed_though_it_was_measured() -> None:
+    gone = a_record(0, origin="Baseline")
+    there = records(a_record(1))
+    (found,) = lost(a_search(), there, {**there, gone.name: gone})
+    assert found.phase == "Failed"
+
+
+def test_one_that_nobody_saw_has_what_was_spent_on_it() -> None:
+    there = records(a_record(0, cost=Cost(seconds=10.0)), a_record(1, cost=Cost(seconds=5.0)))
+    first, second = lost(a_search(status=counted(2, 2)), there, {})
+    assert (first.name, first.reason, first.cost) == ("s-0002", Reason.DELETED, Cost(seconds=15.0))
+    assert (second.name, second.cost) == ("s-0003", Cost())
+    (baseline,) = lost(a_search(), records(a_record(0), a_record(2)), {})
+    assert baseline.origin == "Baseline"
+
+
+def test_one_that_is_counted_and_has_no_ordinal_yet_is_not_lost() -> None:
+    waiting = a_record(-1, phase="Pending", name="mine", origin="User")
+    there = records(a_record(0), a_record(1), waiting)
+    assert lost(a_search(status=counted(2, 1)), there, {}) == []
+
+
+def test_a_count_beyond_the_budget_is_not_believed() -> None:
+    there = records(a_record(0), a_record(1))
+    assert lost(a_search(candidates=3, status=counted(2, 99_999)), there, {}) == []
