@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--candidates", type=int, default=200, help="of each search (default 200)")
     add("--parallelism", type=int, default=50, help="of agents and of evaluation (default 50)")
     add("--lasts", type=float, default=120.0, help="seconds that an order takes, ± 50 %% (default 120)")
+    add("--apart", type=float, default=10.0, help="seconds between two searches' start (default 10)")
     add("--present", type=int, default=5000, help="finished candidates beside them (default 5000)")
     add("--quiet", type=float, default=120.0, help="seconds in which nothing may be written (default 120)")
     add(
@@ -96,6 +97,7 @@ def run_scale(told: argparse.Namespace, folder: Path) -> Table:
             begun = time.time()
             for number in range(told.searches):
                 plane.request("POST", f"{stage.space}/architecturesearches", _search(told, number))
+                time.sleep(told.apart)
             _await_all(stage)
             ended = time.time()
         ledger = [entry for kubelet in kubelets for entry in kubelet.entries()]
@@ -152,6 +154,7 @@ def _sizes_of(told: argparse.Namespace, seconds: float) -> Table:
         ("searches × candidates", what, "10 × 200 at 50"),
         ("finished candidates beside them", f"{told.present:,}", "5,000"),
         ("an order lasts", f"{told.lasts:.0f} s ± 50 %", ""),
+        ("searches start", f"{told.apart:.0f} s apart", ""),
         ("candidates per minute", f"{60 * total / seconds:.0f} ({seconds:.0f} s in all)", ""),
     ]
 

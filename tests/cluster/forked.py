@@ -116,7 +116,9 @@ class Forked(Served):
 
     def start(self) -> Self:
         """Fork one."""
-        module, words = ("tests.cluster.planted.start", [self._planted]) if self._planted else ("asiarch.cli", [])
+        module, words = (
+            ("tests.cluster.planted.start", [self._planted]) if self._planted else ("asiarch.cli", [])
+        )
         child = self._nursery.fork(module, [*words, *self._words], self.log)
         self._popen = cast("subprocess.Popen[bytes]", child)
         self.starts += 1

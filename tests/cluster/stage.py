@@ -39,6 +39,8 @@ HOME = "home"
 FULL = os.environ.get("ASIARCH_FULL") == "1"
 """Whether the long versions are wanted: all seeds, outages of minutes, the framework's own time limits."""
 _POLL_SECONDS = 0.2
+_LONGEST = 4
+"""How often its time of silence a search may take in all."""
 _WITH_LEASE = ("crds.enabled=false", "lease.enabled=true")
 
 
@@ -62,26 +64,45 @@ class Scene(Rig):
         self.plane.request("POST", f"{API}/namespaces/{self.namespace}/architecturesearches", search)
 
     def await_phase(self, name: str, phase: str = "Complete", seconds: float = 120.0) -> None:
-        """Wait until a search has come to a phase, and keep the operator running as a Deployment would."""
-        self.until(lambda: self.search(name).get("status", {}).get("phase") == phase, f"{name} {phase}", seconds)
+        """Wait until a search has come to a phase; what takes long is no fault, silence for so long is."""
+        writes, heard, begun = -1, 0.0, time.monotonic()
+        while self.search(name).get("status", {}).get("phase") != phase:
+            now, written = time.monotonic(), self.proxy.state()["writes"]
+            if written != writes:
+                writes, heard = written, now
+            if now - heard > seconds or now - begun > _LONGEST * seconds:
+                last = self.operator.last_words()
+                raise TimeoutError(
+                    f"{name} is not {phase} after {now - begun:.0f} s, {writes} writes. {last}"
+                )
+            self.keep_running()
+            time.sleep(_POLL_SECONDS)
+
+    def keep_running(self) -> None:
+        """Start an operator that has ended again, as a Deployment would."""
+        if not self.operator.running:
+            self.start_operator()
 
     def until(self, true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
         """Wait until something is so; an operator that has ended is started again."""
         until = time.monotonic() + seconds
         while not true():
             if time.monotonic() > until:
-                raise TimeoutError(f"Still waiting for {what} after {seconds:.0f} s. {self.operator.last_words()}")
-            if not self.operator.running:
-                self.start_operator()
+                raise TimeoutError(
+                    f"Still waiting for {what} after {seconds:.0f} s. {self.operator.last_words()}"
+                )
+            self.keep_running()
             time.sleep(_POLL_SECONDS)
 
-    def await_quiet(self, quiet: float = 1.5, seconds: float = 60.0) -> float:
-        """Wait until the operator has written nothing for so long; returns when its last write was seen, by our clock."""
+    def await_quiet(self, quiet: float = 1.5, seconds: float = 60.0) -> None:
+        """Wait until the operator has written nothing for so long."""
         last, since = self.proxy.state()["writes"], time.time()
         until = time.monotonic() + seconds
         while time.time() - since < quiet:
             if time.monotonic() > until:
-                raise TimeoutError(f"I6 the operator still writes after {seconds:.0f} s. {self.operator.last_words()}")
+                raise TimeoutError(
+                    f"I6 the operator still writes after {seconds:.0f} s. {self.operator.last_words()}"
+                )
             time.sleep(_POLL_SECONDS)
             now = self.proxy.state()["writes"]
             if now != last:
@@ -89,7 +110,6 @@ class Scene(Rig):
             if not self.operator.running:
                 self.start_operator()
                 since = time.time()
-        return since
 
     def evidence(self, name: str) -> Evidence:
         """Collect what a search has left."""
@@ -175,7 +195,11 @@ class Stage:
             "--gateway-url", self.gateway_url, "--agent-image", "agent", "--trainer-image", "trainer", *words,
         ]  # fmt: skip
         log = folder / f"{name}.log"
-        return Forked(self.nursery, command, port, log, planted) if env is None else Served(command, port, log, env)
+        return (
+            Forked(self.nursery, command, port, log, planted)
+            if env is None
+            else Served(command, port, log, env)
+        )
 
     def _grant(self, namespace: str) -> list[Object]:
         """Give operator and gateway the chart's rights in a namespace; returns the operator's rules."""
@@ -205,7 +229,9 @@ def stage(plane: ControlPlane, folder: Path, **playing: Any) -> Iterator[Stage]:
         ports = Ports()
         stack.callback(ports.close)
         nursery = stack.enter_context(Nursery())
-        kubelet = Playing(plane, folder, "stage-node", **{"training": "instant", "agents": "instant", **playing})
+        kubelet = Playing(
+            plane, folder, "stage-node", **{"training": "instant", "agents": "instant", **playing}
+        )
         stack.callback(kubelet.remove)
         kubelet.start()
         serving = ports.take()

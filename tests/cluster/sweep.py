@@ -76,10 +76,11 @@ def points(writes: int, every: int = 1, planted: str = "") -> list[Point]:
 
 def run(on: Stage, point: Point, proxy: FaultProxy, wanted: Reference) -> Outcome:
     """Kill there, restart, let the search complete, and check everything; again if the kill didn't land."""
-    for _ in range(_TRIES):
-        found = _once(on, point, proxy, wanted)
+    found = _once(on, point, proxy, wanted)
+    for _ in range(_TRIES - 1):
         if found.landed or found.broken:
-            return found
+            break
+        found = _once(on, point, proxy, wanted)
     return found
 
 

@@ -382,7 +382,9 @@ def test_a_candidate_that_waits_for_its_file_keeps_no_other_waiting() -> None:
     world.create("mine", CandidateSpec(search_name="s", origin="User", source=FileSource(file="mine.py")))
     world.sources.clear()
     driven(world)
-    assert [c.status.phase for c in world.candidates.values() if c.spec.origin == "Proposed"] == ["Complete"] * 2
+    assert [c.status.phase for c in world.candidates.values() if c.spec.origin == "Proposed"] == [
+        "Complete"
+    ] * 2
 
 
 def test_nothing_starts_after_the_deadline_of_the_search() -> None:

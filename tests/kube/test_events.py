@@ -140,7 +140,9 @@ def test_a_lost_attempt_is_told_with_its_reason(reason: Reason, kind: str) -> No
     again = candidate.status.model_copy(update={"order": None, "lost": 1})
     (event,) = due(seen, Plan((CandidateWrite(candidate, again),)))
     assert (event.type, event.reason) == (kind, reason.value)
-    assert event.note == "Attempt 1 of s-0001-build-a1 was lost: The node was low on memory. It is made again."
+    assert (
+        event.note == "Attempt 1 of s-0001-build-a1 was lost: The node was low on memory. It is made again."
+    )
 
 
 def test_a_note_steers_no_terminal() -> None:

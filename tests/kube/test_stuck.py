@@ -57,6 +57,15 @@ class TestAPodThatCanNotStart:
         assert results(TRAIN, the_job(TRAIN), pod, now=T0 + 119) is None
         assert only(TRAIN, pod, job=the_job(TRAIN), now=T0 + 120).reason == Reason.IMAGE_PULL_FAILED
 
+    def test_for_want_of_a_volume_is_told_after_five_minutes_and_left_to_its_deadline(self) -> None:
+        pod = self.stuck("ContainerCreating", 'configmap "s-code-1" not found')
+        assert outcome.waiting(the_job(TRAIN), [pod], T0 + 299) == outcome.Waiting(None, 1)
+        found = outcome.waiting(the_job(TRAIN), [pod], T0 + 300)
+        assert found is not None
+        assert found.trouble is not None
+        assert "kubectl describe pod" in found.trouble.message
+        assert results(TRAIN, the_job(TRAIN), pod, now=T0 + 10**4) is None
+
     def test_for_want_of_its_image_is_told_at_once(self) -> None:
         found = outcome.waiting(the_job(TRAIN), [self.stuck("ErrImagePull", "not found")], T0 + 1)
         assert found is not None
@@ -71,7 +80,7 @@ class TestAPodThatCanNotStart:
     def test_whose_image_is_being_pulled_is_no_trouble(self) -> None:
         pod = self.stuck("ContainerCreating")
         assert results(TRAIN, the_job(TRAIN), pod, now=T0 + 10**4) is None
-        assert outcome.waiting(the_job(TRAIN), [pod], T0 + 10**4) is None
+        assert outcome.waiting(the_job(TRAIN), [pod], T0 + 200) == outcome.Waiting(None, 100)
 
     def test_for_want_of_its_settings_is_nobodys_fault(self) -> None:
         pod = self.stuck("CreateContainerConfigError", 'configmap "s-code-1" not found')

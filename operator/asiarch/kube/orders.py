@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -26,6 +27,7 @@ from asiarch.kube.client import CANDIDATES, CONFIG_MAPS, JOBS, PODS, ApiError, O
 from asiarch.kube.cluster import Cluster
 from asiarch.kube.kept import controller
 from asiarch.kube.store import Held, SearchKey
+from asiarch.kube.together import together
 
 GRACE = 3.0
 """Seconds that an order's Job may take to show up, when another process named the order."""
@@ -73,14 +75,16 @@ class Orders:
         self._pods = defaultdict(list)
         for held in self.cluster.stores.pods.of(self.key).values():
             self._pods[controller(held.value)].append(held.value)
-        found = {}
-        for name, (candidate, ref) in named.items():
+        found: dict[str, Child | None] = dict.fromkeys(named)
+
+        async def look(candidate: Candidate, ref: OrderRef) -> None:
             rung = search.spec.evaluation.ladder[candidate.status.rung]
-            child = await self._child(candidate, ref, rung.seeds if ref.kind == "train" else 1, now)
-            if child is not None:
-                found[name] = child
+            seeds = rung.seeds if ref.kind == "train" else 1
+            found[ref.name] = await self._child(candidate, ref, seeds, now)
+
+        await together([partial(look, candidate, ref) for candidate, ref in named.values()])
         self.troubles += [refusal.trouble for refusal in self._refused.values()]
-        return found
+        return {name: child for name, child in found.items() if child is not None}
 
     @contextmanager
     def naming(self, candidate: Candidate, status: CandidateStatus) -> Iterator[None]:
@@ -131,13 +135,15 @@ class Orders:
         `waiting` names the order of each candidate that has one. An agent's Job that has ended, or brought its
         result, is left to its own time to live.
         """
-        for held in list(self.cluster.stores.jobs.of(self.key).values()):
+        left = []
+        for held in self.cluster.stores.jobs.of(self.key).values():
             job = held.value
             order = job["metadata"]["annotations"].get(ORDER, "")
             if waiting.get(_candidate_of(job)) == order:
                 continue
             if outcome.is_training(job) or not self._is_done(job, order):
-                await self._delete_left(held, order)
+                left.append(partial(self._delete_left, held, order))
+        await together(left)
 
     def _forget_all_but(self, named: Mapping[str, object], live: Sequence[Candidate]) -> None:
         at_work = {candidate.name for candidate in live}

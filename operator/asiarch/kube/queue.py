@@ -13,7 +13,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 FIRST_RETRY, LAST_RETRY = 1.0, 300.0
 """Seconds to the first retry of a failed key, doubled at each further one up to the last."""
-REST, LONGEST_REST = 4.0, 0.2
+REST, LONGEST_REST = 4.0, 0.1
 """After its work a key rests for so many times the work's seconds, so that one that never ends to ring leaves room for
 others, and several events are one piece of work."""
 

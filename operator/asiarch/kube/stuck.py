@@ -8,6 +8,7 @@ from asiarch.api.reason import Reason
 from asiarch.core.observation import Trouble
 from asiarch.kube import states
 from asiarch.kube.client import Object
+from asiarch.kube.deployment import START_SECONDS
 
 _HOPELESS = "ErrImageNeverPull"
 _IMAGE = frozenset(
@@ -21,6 +22,7 @@ _IMAGE = frozenset(
     }
 )
 _START = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_CREATING = frozenset({"ContainerCreating", "PodInitializing"})
 _IMAGE_SECONDS, _START_SECONDS = 120.0, 120.0
 _PLACE_SECONDS = 600.0
 _PODLESS_SECONDS = 30.0
@@ -132,6 +134,11 @@ def _not_started(pod: Object, container: str, why: Object) -> Iterator[_Stuck]:
         reason = Reason.INFRASTRUCTURE_FAILED
         shown = Reason.SOURCE_NOT_FOUND if "not found" in said else reason
         yield _Stuck(reason, place, since, _START_SECONDS, shown)
+    elif word in _CREATING:
+        # A volume that isn't there, or an image that takes its time: the pod's own deadline ends it.
+        step = f"`kubectl describe pod {pod['metadata']['name']}` says what it waits for."
+        reason = Reason.INFRASTRUCTURE_FAILED
+        yield _Stuck(reason, f"{place} {step}", since, float("inf"), reason, START_SECONDS)
 
 
 def _podless(job: Object) -> Iterator[_Stuck]:

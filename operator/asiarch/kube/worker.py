@@ -22,7 +22,7 @@ from asiarch.loop import turn
 
 _log = logging.getLogger(__name__)
 
-SETTLE = 0.5
+SETTLE = 0.1
 """Seconds after a turn that did something until the next look, whether or not anything rings."""
 _SEARCHES = "search"
 

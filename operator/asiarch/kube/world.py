@@ -6,11 +6,14 @@ with it. A status that was planned from an older object than the newest is refus
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from functools import partial
 from typing import assert_never
 
 from asiarch.api.base import Instant
 from asiarch.api.candidate import Candidate, CandidateSpec, CandidateStatus
 from asiarch.api.names import MANAGED_BY, SEARCH, candidate_name
+from asiarch.api.order import Writing
 from asiarch.api.reason import Reason
 from asiarch.api.search import ArchitectureSearch, SearchStatus
 from asiarch.core import budget
@@ -24,7 +27,7 @@ from asiarch.core.actions import (
     StopOrder,
     Write,
 )
-from asiarch.core.observation import Observation, Record, Traits, Trouble
+from asiarch.core.observation import Child, Observation, Record, Traits, Trouble
 from asiarch.kube import gone, overlay
 from asiarch.kube.archive import Archive
 from asiarch.kube.client import CANDIDATES, SEARCHES, ApiError, Object
@@ -33,6 +36,7 @@ from asiarch.kube.kept import Candidates, KeptCandidate, Leaving, Unreadable, co
 from asiarch.kube.orders import Orders
 from asiarch.kube.sources import Sources
 from asiarch.kube.store import Held, SearchKey
+from asiarch.kube.together import in_order, together
 
 RETRY_TROUBLE = 10.0
 """Seconds until what is missing is looked for again: nobody rings when it appears."""
@@ -89,11 +93,7 @@ class KubeWorld:
         records = await self._records(found, mine)
         live = [candidates[name] for name, one in mine.items() if _is_live(one)]
         children = await self._orders.children(found, live, self._now)
-        for name, child in list(children.items()):
-            writing = child.results[0].writing if child.results else None
-            if writing is not None:
-                code = await self._sources.keep(found, writing.text)
-                children[name] = type(child)(child.order, child.results, code)
+        await self._keep_files(found, children)
         pending = [c for c in live if c.status.phase == "Pending"]
         sources, missing = await self._sources.of(found, pending)
         troubles += [*missing, *self._orders.troubles]
@@ -101,36 +101,54 @@ class KubeWorld:
         self._seen = Observation(found, candidates, records, children, sources, traits, tuple(troubles))
         return self._seen
 
+    async def _keep_files(self, search: ArchitectureSearch, children: dict[str, Child]) -> None:
+        """Store what engineers wrote, and name the files in their orders' children."""
+
+        async def keep(name: str, writing: Writing) -> None:
+            code = await self._sources.keep(search, writing.text)
+            children[name] = replace(children[name], code=code)
+
+        first = {name: child.results[0] for name, child in children.items() if child.results}
+        await together([partial(keep, n, r.writing) for n, r in first.items() if r.writing is not None])
+
     async def commit(self, statuses: Sequence[Write]) -> None:
-        """Write statuses in their order, each fenced; raises ApiError 409 when one was overtaken."""
-        for write in statuses:
-            match write:
-                case SearchWrite(search, status):
-                    await self._write_search(search, status)
-                case CandidateWrite(candidate, status):
-                    await self._write_candidate(candidate, status)
-                case _:
-                    assert_never(write)
+        """Write statuses in their order, each fenced; raises ApiError 409 when one was overtaken.
+
+        The search's comes first, and ordinals are given in their order; of candidates that have theirs, several are
+        written at a time.
+        """
+        await in_order(statuses, self._write, _is_free)
+
+    async def _write(self, write: Write) -> None:
+        match write:
+            case SearchWrite(search, status):
+                await self._write_search(search, status)
+            case CandidateWrite(candidate, status):
+                await self._write_candidate(candidate, status)
+            case _:
+                assert_never(write)
 
     async def carry_out(self, actions: Sequence[Action]) -> None:
         """Create candidates, start and stop orders, archive; what was done already is success. Then tidy up."""
-        seen = self.seen
-        for action in actions:
-            match action:
-                case CreateCandidate(name, spec):
-                    await self._create(name, spec, seen.search)
-                case StartOrder(order):
-                    await self._orders.start(order, self._fresh(seen))
-                case StopOrder(name, reason):
-                    await self._orders.stop(name, reason)
-                case ArchiveCandidates(names):
-                    await self._remove(names, seen)
-                case _:
-                    assert_never(action)
-            self.wrote += 1
+        do = partial(self._do, self._fresh(self.seen))
+        await in_order(actions, do, lambda action: isinstance(action, StartOrder | StopOrder))
         held = self._cluster.stores.candidates.of(self._key)
         orders = ((name, one.value.model.status.order) for name, one in held.items() if _is_live(one))
         await self._orders.sweep({name: ref.name for name, ref in orders if ref is not None})
+
+    async def _do(self, seen: Observation, action: Action) -> None:
+        match action:
+            case CreateCandidate(name, spec):
+                await self._create(name, spec, seen.search)
+            case StartOrder(order):
+                await self._orders.start(order, seen)
+            case StopOrder(name, reason):
+                await self._orders.stop(name, reason)
+            case ArchiveCandidates(names):
+                await self._remove(names, seen)
+            case _:
+                assert_never(action)
+        self.wrote += 1
 
     def _fresh(self, seen: Observation) -> Observation:
         """The observation with what this turn has written since."""
@@ -140,8 +158,8 @@ class KubeWorld:
     async def _make_sure(self, search: str) -> None:
         """Ask the API server itself when the search and its candidates, as they are held, contradict each other.
 
-        News of each kind comes on a way of its own, so that candidates may be older than their search: what is summed up
-        from them then is old, and the fence on the search's status doesn't notice.
+        News of each kind comes on a way of its own, so that candidates may be older than their search: what is
+        summed up from them then is old, and the fence on the search's status doesn't notice.
         """
         held = self._cluster.stores.candidates.of(self._key)
         records = {n: one.value.record for n, one in held.items() if one.value.record is not None}
@@ -297,6 +315,11 @@ def _owner(search: ArchitectureSearch) -> Object:
 def _may_join(record: Record | None) -> bool:
     """Whether a candidate without an owner is a user's, or one of ours whose owner somebody took away."""
     return record is not None and (record.origin == "User" or record.ordinal >= 0)
+
+
+def _is_free(write: Write) -> bool:
+    """Whether a write hangs on none before it: a candidate's that has its number already."""
+    return isinstance(write, CandidateWrite) and write.candidate.status.ordinal is not None
 
 
 def _is_live(held: Held[KeptCandidate]) -> bool:

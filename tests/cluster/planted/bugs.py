@@ -1,4 +1,4 @@
-"""The bugs, each a small change to the operator's classes in its own process, in the order of the invariants they break.
+"""The bugs, each a small change to the operator's classes in its own process, in the order of what they break.
 
 A bug is what somebody could really write: a precondition left out, a step too early, an event not listened to.
 """
@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from asiarch.api.base import timestamp
+from asiarch.api.names import POD_UID, result_name
 from asiarch.core import candidate as candidates
-from asiarch.core import conditions
+from asiarch.core import conditions, reconcile
 from asiarch.core import orders as core_orders
 from asiarch.core.actions import SearchWrite
-from asiarch.kube import client, orders, worker
+from asiarch.kube import client, manifests, orders, worker
 from asiarch.kube.archive import Archive
 from asiarch.kube.client import CONFIG_MAPS, Kind, Object
 from asiarch.kube.limits import Limits
@@ -25,25 +26,31 @@ from asiarch.kube.world import KubeWorld
 SECRETS = Kind("", "v1", "secrets", "Secret")
 
 
+def _replace(owner: Any, name: str, made: Any) -> Any:
+    """Put a bug in the place of something that must be there; returns what was."""
+    before = getattr(owner, name)
+    setattr(owner, name, made)
+    return before
+
+
 def forgets_the_archive() -> None:
     """Finished candidates are deleted without a record."""
 
     async def add(*_: Any) -> None:
         return
 
-    Archive.add = add  # type: ignore[method-assign]
+    _replace(Archive, "add", add)
 
 
 def random_names() -> None:
     """A Job is created under another name each time."""
 
-    def job(*given: Any) -> Object:
-        body = made(*given)
+    def job(*given: Any) -> Any:
+        body = before(*given)
         body["metadata"]["name"] += f"-{secrets.token_hex(3)}"
         return body
 
-    made = orders.manifests.job
-    orders.manifests.job = job  # type: ignore[attr-defined]
+    before = _replace(manifests, "job", job)
 
 
 def reuses_the_attempt() -> None:
@@ -51,19 +58,18 @@ def reuses_the_attempt() -> None:
 
     def order(search: Any, candidate: Any, *given: Any) -> Any:
         status = candidate.status.model_copy(update={"lost": 0})
-        return named(search, candidate.model_copy(update={"status": status}), *given)
+        return before(search, candidate.model_copy(update={"status": status}), *given)
 
-    named = core_orders._next_order
-    core_orders._next_order = order
+    before = _replace(core_orders, "_next_order", order)
 
 
 def starts_what_others_named() -> None:
     """A named order without a Job is started, whoever named it and whatever became of its Job."""
 
-    async def without_job(self: Orders, *_: Any) -> None:
-        return None
+    async def without_job(*_: Any) -> None:
+        return
 
-    Orders._without_job = without_job  # type: ignore[method-assign, assignment]
+    _replace(Orders, "_without_job", without_job)
 
 
 def charges_after_the_call() -> None:
@@ -72,66 +78,52 @@ def charges_after_the_call() -> None:
     async def commit(self: KubeWorld, statuses: Sequence[Any]) -> None:
         await before(self, sorted(statuses, key=lambda write: isinstance(write, SearchWrite)))
 
-    before = KubeWorld.commit
-    KubeWorld.commit = commit  # type: ignore[method-assign]
+    before = _replace(KubeWorld, "commit", commit)
 
 
 def starts_before_it_is_written() -> None:
     """The Job comes first, the status that names it afterwards."""
 
     async def turn(seen: KubeWorld, search: str, now: float) -> Any:
-        plan = reconcile(await seen.observe(search), now)
+        plan = reconcile.reconcile(await seen.observe(search), now)
         await seen.carry_out(plan.actions)
         await seen.commit(plan.statuses)
         return plan
 
-    from asiarch.core.reconcile import reconcile  # noqa: PLC0415 - as the loop does
-
-    worker.turn = turn  # type: ignore[attr-defined]
+    _replace(worker, "turn", turn)
 
 
 def counts_twice() -> None:
     """What an order cost is booked twice."""
 
     def booked(candidate: Any, results: Any, around: Any) -> Any:
-        once = count(candidate, results, around)
+        once = before(candidate, results, around)
         return once.model_copy(update={"cost": once.cost + once.cost})
 
-    count = candidates._booked
-    candidates._booked = booked
+    before = _replace(candidates, "_booked", booked)
 
 
 def takes_anybodys_result() -> None:
     """A result is taken whichever pod brought it."""
 
-    async def get(self: client.Api, kind: Kind, namespace: str | None, name: str) -> Object | None:
-        found = await read(self, kind, namespace, name)
-        if found is not None and kind is CONFIG_MAPS and name.endswith("-result"):
-            found["metadata"]["annotations"][orders.POD_UID] = ANYBODY
-        return found
+    async def taken(self: Orders, ref: Any, held: Any, pods: Sequence[Object]) -> Any:
+        found = await self.cluster.api.get(CONFIG_MAPS, self.key[0], result_name(ref.name))
+        brought_by = found["metadata"]["annotations"].get(POD_UID) if found is not None else ""
+        return await before(self, ref, held, [*pods, {"metadata": {"uid": brought_by}}])
 
-    def pods(self: Orders, job: str) -> list[Object]:
-        return [*theirs(self, job), {"metadata": {"uid": ANYBODY}, "spec": {}, "status": {}}]
-
-    read, theirs = client.Api.get, Orders._pods
-    client.Api.get = get  # type: ignore[method-assign]
-    Orders._pods = pods  # type: ignore[method-assign]
-
-
-ANYBODY = "anybody"
+    before = _replace(Orders, "_taken", taken)
 
 
 def no_fence() -> None:
     """Statuses are written over whatever stands there: the version is read just before."""
 
-    async def replace_status(self: client.Api, kind: Kind, namespace: str, name: str, body: Object) -> Object:
+    async def replace_status(self: client.Api, kind: Kind, namespace: str, name: str, body: Object) -> Any:
         newest = await self.get(kind, namespace, name)
         if newest is not None:
             body["metadata"]["resourceVersion"] = newest["metadata"]["resourceVersion"]
         return await before(self, kind, namespace, name, body)
 
-    before = client.Api.replace_status
-    client.Api.replace_status = replace_status  # type: ignore[method-assign]
+    before = _replace(client.Api, "replace_status", replace_status)
 
 
 def moves_transition_times() -> None:
@@ -141,8 +133,7 @@ def moves_transition_times() -> None:
         moved = {"last_transition_time": timestamp(now)}
         return tuple(c.model_copy(update=moved) for c in before(states, old, generation, now))
 
-    before = conditions._conditions
-    conditions._conditions = derived
+    before = _replace(conditions, "_conditions", derived)
 
 
 def hears_edges_only() -> None:
@@ -153,33 +144,31 @@ def hears_edges_only() -> None:
 
     def ring(self: Operator, kind: Kind, event: str | None, found: Object) -> None:
         if event is not None:
-            heard(self, kind, event, found)
+            before(self, kind, event, found)
 
-    heard = Operator._ring
-    Operator._list_all = list_all  # type: ignore[method-assign]
-    Operator._ring = ring  # type: ignore[method-assign]
+    _replace(Operator, "_list_all", list_all)
+    before = _replace(Operator, "_ring", ring)
 
 
 def ignores_deletions() -> None:
     """What was deleted stays in the store."""
 
     def remove(*_: Any) -> None:
-        return None
+        return
 
-    Store.remove = remove  # type: ignore[method-assign]
+    _replace(Store, "remove", remove)
 
 
 def adopts_strangers() -> None:
     """A Job under the name of ours is taken for ours."""
 
     def controller(found: Object) -> Any:
-        return _ANY if found.get("kind") == "Job" or "suspend" in found.get("spec", {}) else told(found)
+        return _Anybody() if "suspend" in found.get("spec", {}) else before(found)
 
-    told = orders.controller
-    orders.controller = controller  # type: ignore[attr-defined]
+    before = _replace(orders, "controller", controller)
 
 
-class _Any(str):
+class _Anybody(str):
     """Equal to every owner."""
 
     __slots__ = ()
@@ -192,9 +181,6 @@ class _Any(str):
         return False
 
 
-_ANY = _Any()
-
-
 def writes_every_turn() -> None:
     """A search's status says how often it was looked at."""
 
@@ -205,20 +191,19 @@ def writes_every_turn() -> None:
         await seen.commit((SearchWrite(found, status),))
         return plan
 
-    before, turns = worker.turn, itertools.count()  # type: ignore[attr-defined]
-    worker.turn = turn  # type: ignore[attr-defined]
+    turns = itertools.count()
+    before = _replace(worker, "turn", turn)
 
 
 def deletes_by_name() -> None:
     """A deletion names no uid."""
 
-    async def call(self: client.Api, method: str, *given: Any, **named: Any) -> Object:
+    async def call(self: client.Api, method: str, *given: Any, **named: Any) -> Any:
         if method == "DELETE":
             named["body"].pop("preconditions")
         return await before(self, method, *given, **named)
 
-    before = client.Api._call
-    client.Api._call = call  # type: ignore[method-assign]
+    before = _replace(client.Api, "_call", call)
 
 
 def reads_secrets() -> None:
@@ -233,8 +218,7 @@ def reads_secrets() -> None:
             except client.ApiError:
                 continue
 
-    before = Operator._list_all
-    Operator._list_all = list_all  # type: ignore[method-assign]
+    before = _replace(Operator, "_list_all", list_all)
 
 
 def does_not_wait() -> None:
@@ -243,7 +227,7 @@ def does_not_wait() -> None:
     def be_quiet(*_: Any) -> None:
         return
 
-    Limits.be_quiet = be_quiet  # type: ignore[method-assign]
+    _replace(Limits, "be_quiet", be_quiet)
 
 
 BUGS: dict[str, Callable[[], None]] = {
