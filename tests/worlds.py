@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from asiarch.api.base import decimal
+from asiarch.api.base import decimal, instant
 from asiarch.api.candidate import Candidate, CandidateSpec, Code
 from asiarch.api.meta import Metadata
 from asiarch.api.order import Finding, Measurement, Order, Proposal, Result, Writing
@@ -207,8 +207,15 @@ class SimulatedWorld:
         for _ in range(turns):
             plan = await turn(self, self.search.name, self.now)
             self.turns += 1
-            if plan.idle and not self.next_end():
+            if plan.idle and not self.next_end() and not self._next_retry():
                 return
+
+    def _next_retry(self) -> bool:
+        """Let pretended time pass until a lost step is tried again; false when none is."""
+        times = [instant(c.status.retry_at) for c in self.candidates.values() if c.status.retry_at]
+        later = [moment for moment in times if moment > self.now]
+        self.now = min(later, default=self.now) + (0.001 if later else 0.0)
+        return bool(later)
 
     def _effect(self) -> None:
         if self.crash_after is not None:

@@ -72,6 +72,11 @@ def events_about(cast: Rig, name: str) -> dict[str, Object]:
     return {e["reason"]: e for e in ours if e["regarding"]["name"] == name}
 
 
+def await_metric(cast: Rig, series: str) -> None:
+    """Wait until the operator serves a series; it counts what it sees, a turn after it wrote it."""
+    cast.plane.wait_for(lambda: series in (cast.operator.fetch("/metrics") or ""), series, 10)
+
+
 def settled(cast: Rig, name: str, seconds: float = 120.0) -> Object:
     """Wait until a search is complete and its books are closed; returns it."""
     cast.await_phase(name, seconds=seconds)

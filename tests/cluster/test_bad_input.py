@@ -11,8 +11,9 @@ from tests.cluster import checker
 from tests.cluster.checks.evidence import Object
 from tests.cluster.manifests import RECALL, a_short_search
 from tests.cluster.plane import ApiError, ControlPlane
-from tests.cluster.rig import API, Rig
+from tests.cluster.rig import Rig
 from tests.cluster.shared import (
+    await_metric,
     candidate,
     candidates_of,
     condition,
@@ -21,7 +22,6 @@ from tests.cluster.shared import (
     edit,
     events_about,
     objects,
-    path,
     settled,
     shared_rig,
     until,
@@ -83,8 +83,7 @@ def complains(cast: Rig, name: str, kind: str, reason: str, bad: str) -> str:
     assert condition(found, "Ready")["status"] == "False"
     cast.plane.wait_for(lambda: reason in events_about(cast, name), f"an event {reason} about {name}", 10)
     assert events_about(cast, name)[reason]["type"] == "Warning"
-    metrics = cast.operator.fetch("/metrics") or ""
-    assert f'asiarch_invalid_total{{reason="{reason}"}}' in metrics
+    await_metric(cast, f'asiarch_invalid_total{{reason="{reason}"}}')
     return message
 
 
@@ -159,8 +158,8 @@ def test_E11_a_baselines_file_that_is_missing_holds_the_search_until_it_is_there
     baselines = [{"name": "gated-linear-attention"}, {"name": "mine", "source": {"configMap": "mine"}}]
     cast.apply(a_short_search("waiting", baselines=baselines))
     said = complains(cast, "waiting", "Accepted", "SourceNotFound", "False")
-    wanted = f"ConfigMap mine (key: candidate.py) not found in namespace {cast.namespace}. Create it; the search resumes"
-    assert wanted in said
+    found = f"ConfigMap mine (key: candidate.py) not found in namespace {cast.namespace}."
+    assert f"{found} Create it; the search resumes by itself." in said
     create(cast, "configmaps", a_file("mine"))
     until(cast, "waiting", lambda s: condition(s, "Accepted")["status"] == "True", "to resume", PROMPT)
     settled(cast, "waiting")
@@ -205,7 +204,7 @@ def test_a_pod_template_that_weakens_the_sandbox_is_refused_by_field(cast: Rig) 
 def test_E19_a_searchs_status_edited_by_hand_is_repaired(cast: Rig) -> None:
     cast.apply(a_short_search("forger"))
     before = settled(cast, "forger")["status"]
-    nonsense = {
+    nonsense: Object = {
         "phase": "Failed",
         "counts": {"complete": 999},
         "message": "pwned",

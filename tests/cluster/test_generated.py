@@ -67,7 +67,7 @@ def test_every_broken_document_is_refused_by_field(cast: Rig, kind: str) -> None
 
 
 def test_what_is_created_in_earnest_gets_an_answer_and_then_goes(cast: Rig) -> None:
-    names = []
+    names: list[str] = []
 
     @settings(DRAWN, max_examples=KEPT)
     @given(documents("ArchitectureSearch"), st.booleans())

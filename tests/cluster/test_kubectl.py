@@ -101,7 +101,7 @@ def test_conditions_are_all_there_and_speak_of_the_generation(cast: Rig) -> None
     assert conditions.keys() == SEARCH_CONDITIONS
     assert found["status"]["observedGeneration"] == found["metadata"]["generation"]
     assert {c["observedGeneration"] for c in conditions.values()} == {found["metadata"]["generation"]}
-    assert KSTATUS <= conditions.keys()
+    assert conditions.keys() >= KSTATUS
     assert (conditions["Ready"]["status"], conditions["Stalled"]["status"]) == ("True", "False")
 
 

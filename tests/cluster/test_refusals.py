@@ -1,4 +1,4 @@
-"""What a cluster refuses: it is told with the cluster's own words, others go on, and it heals by itself (E13, E14, F14)."""
+"""What a cluster refuses: told with the cluster's own words, others go on, and it heals by itself (E13, E14, F14)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +12,7 @@ from tests.cluster.plane import ControlPlane
 from tests.cluster.playing import Playing
 from tests.cluster.rig import Rig
 from tests.cluster.shared import (
+    await_metric,
     condition,
     create,
     delete,
@@ -54,7 +55,7 @@ def degraded(cast: Rig, name: str, reason: str) -> str:
     cast.plane.wait_for(lambda: reason in events_about(cast, name), f"an event {reason} about {name}", 10)
     event = events_about(cast, name)[reason]
     assert event["type"] == "Warning"
-    assert f'asiarch_condition_total{{reason="{reason}"}}' in (cast.operator.fetch("/metrics") or "")
+    await_metric(cast, f'asiarch_condition_total{{reason="{reason}"}}')
     return message
 
 
@@ -89,8 +90,10 @@ def test_E13_a_thousand_accelerators_keep_nobody_else_waiting(cast: Rig) -> None
 def made(cast: Rig, plural: str, body: Object) -> Iterator[None]:
     """An object of the user's that stands in the way for a while."""
     create(cast, plural, body)
-    yield
-    delete(cast, body["metadata"]["name"], plural)
+    try:
+        yield
+    finally:
+        delete(cast, body["metadata"]["name"], plural)
 
 
 def test_E14_a_quota_of_no_jobs_is_told_as_quota(cast: Rig) -> None:

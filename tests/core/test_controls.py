@@ -93,7 +93,7 @@ def test_a_retry_stops_the_order_and_tries_the_step_anew_once_for_each_value() -
     turned(world)
     after = world.candidates["s-0002"].status
     assert after.order is not None
-    assert (after.order.attempt, after.retried, after.cancelled) == (2, "today", 1)
+    assert (after.order.attempt, after.retried, after.excused) == (2, "today", 1)
     driven(world)
     check_ended(world)
     assert world.stopped == [before.name]

@@ -144,8 +144,12 @@ class CandidateStatus(ApiModel):
     lost: Count = Field(
         0, description="Attempts of the present step that were lost without the candidate's fault."
     )
-    cancelled: Count = Field(
-        0, description="How many of the lost attempts were stopped on purpose; they are no sign of failure."
+    excused: Count = Field(
+        0,
+        description="How many of the lost attempts waited for the cluster alone; they are no sign of failure.",
+    )
+    retry_at: Timestamp | None = Field(
+        None, description="When the step is tried again at the earliest, after a lost attempt."
     )
     retried: Annotated[str, Field(max_length=64)] = Field(
         "", description="The value of the annotation `asiarch.dev/retry` that was followed last."

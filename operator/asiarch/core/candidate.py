@@ -74,7 +74,13 @@ def _with(candidate: Candidate, status: CandidateStatus) -> Candidate:
 
 def _change(status: CandidateStatus, event: Event, **fields: Any) -> CandidateStatus:
     """Follow an event to the next phase; the step's order is done with."""
-    step = {"phase": lifecycle.follow(status.phase, event), "order": None, "lost": 0, "cancelled": 0}
+    step = {
+        "phase": lifecycle.follow(status.phase, event),
+        "order": None,
+        "lost": 0,
+        "excused": 0,
+        "retry_at": None,
+    }
     return status.model_copy(update={**step, "reason": None, "message": "", **fields})
 
 
@@ -167,16 +173,22 @@ def _seconds(candidate: Candidate, results: Sequence[Result], around: Surroundin
 
 
 def _lost(candidate: Candidate, result: Result, around: Surroundings) -> CandidateStatus:
-    """Try a lost attempt again; one that was stopped on purpose is no sign of failure."""
+    """Try a lost attempt again, later and later; what waits for the cluster alone is no sign of failure."""
     status = candidate.status
-    cancelled = status.cancelled + (result.reason == Reason.CANCELLED)
-    again = {"order": None, "lost": status.lost + 1, "cancelled": cancelled}
+    excused = status.excused + (result.reason in lifecycle.EXCUSED)
+    retry_at = None if result.reason == Reason.CANCELLED else _retry_at(status.lost + 1, around.now)
+    again = {"order": None, "lost": status.lost + 1, "excused": excused, "retry_at": retry_at}
     status = status.model_copy(update=again)
-    failures = status.lost - status.cancelled
+    failures = status.lost - status.excused
     if failures < lifecycle.MAX_LOST:
         return status
     message = f"{failures} attempts were lost, the last one: {result.message}"
     return _fail(_with(candidate, status), Reason.INFRASTRUCTURE_FAILED, message, around)
+
+
+def _retry_at(lost: int, now: Instant) -> str | None:
+    """When a step is tried again after so many lost attempts; the first time at once."""
+    return timestamp(now + min(lifecycle.LONGEST_RETRY, 2.0**lost)) if lost > 1 else None
 
 
 def _fail(candidate: Candidate, reason: Reason, message: str, around: Surroundings) -> CandidateStatus:

@@ -97,8 +97,14 @@ NEVER_RAN = frozenset(
 )
 """Ends of an attempt that used nothing."""
 
+EXCUSED = NEVER_RAN | {Reason.CANCELLED, Reason.PREEMPTED, Reason.GATEWAY_UNREACHABLE}
+"""Ends that heal by themselves once their cause goes, however often they come: nobody is given up for them."""
+
 MAX_LOST = 10
-"""After so many lost attempts of one step, cancelled ones aside, the candidate is `InfrastructureFailed`."""
+"""After so many lost attempts of one step, excused ones aside, the candidate is `InfrastructureFailed`."""
+
+LONGEST_RETRY = 300
+"""Seconds between two attempts at most; the first comes at once, then they are ever further apart."""
 
 UNEXPLAINED = "Not explained: "
 """How the analysis of a candidate begins that was measured, and of which no analyst had anything to say."""

@@ -27,22 +27,38 @@ def grant(
     reserved: Mapping[str, Cost],
     now: Instant,
 ) -> Grants:
-    """Name the next order of each waiting candidate, oldest first, within the slots and the budget."""
-    waiting, free = _queue(search, tuple(live))
+    """Name the next order of each waiting candidate, oldest first, within the slots and the budget.
+
+    Before all others come those that have been promised: see `promised`.
+    """
+    live = tuple(live)
+    added = promised(search, live, now)
+    waiting, free = _queue(search, live, now)
+    wanted = [(c, _next_order(search, c, kind, now)) for c, kind in waiting]
     orders: dict[str, OrderRef] = {}
-    added: dict[str, Cost] = {}
-    committed = budget.total([spent, *reserved.values()])
-    for candidate, kind in waiting:
-        pool = "train" if kind == "train" else "agent"
+    committed = budget.total([spent, *reserved.values(), *added.values()])
+    for candidate, order in sorted(wanted, key=lambda pair: pair[1].name not in added):
+        pool = "train" if order.kind == "train" else "agent"
         if free[pool] == 0:
             continue
-        worst = worst_case(search, candidate)
-        if short := budget.shortage(search.spec.budget, committed + worst):
-            return Grants(orders, added, short)
-        order = _next_order(search, candidate, kind, now)
-        orders[candidate.name], added[order.name] = order, worst
-        committed, free[pool] = committed + worst, free[pool] - 1
+        if order.name not in added:
+            worst = worst_case(search, candidate)
+            if short := budget.shortage(search.spec.budget, committed + worst):
+                return Grants(orders, added, short)
+            added[order.name], committed = worst, committed + worst
+        orders[candidate.name] = order
+        free[pool] -= 1
     return Grants(orders, added)
+
+
+def promised(search: ArchitectureSearch, live: Iterable[Candidate], now: Instant) -> dict[str, Cost]:
+    """Reservations of orders that no candidate names yet, and that would be the next ones of theirs.
+
+    Their candidates' writes never happened, or happened and haven't been seen: so nobody else gets what they hold.
+    """
+    kinds = ((c, lifecycle.WORK.get(c.status.phase)) for c in live if c.status.order is None)
+    names = (_next_order(search, c, kind, now).name for c, kind in kinds if kind is not None)
+    return {name: search.status.reservations[name] for name in names if name in search.status.reservations}
 
 
 def order_of(candidate: Candidate, ref: OrderRef, search: ArchitectureSearch) -> Order:
@@ -78,7 +94,7 @@ def worst_case(search: ArchitectureSearch, candidate: Candidate) -> Cost:
 
 
 def _queue(
-    search: ArchitectureSearch, live: tuple[Candidate, ...]
+    search: ArchitectureSearch, live: tuple[Candidate, ...], now: Instant
 ) -> tuple[list[tuple[Candidate, OrderKind]], dict[str, int]]:
     """Candidates that wait for an order, and the slots that are free; the yardstick is measured before all others."""
     named = [c.status.order.kind for c in live if c.status.order is not None]
@@ -89,11 +105,17 @@ def _queue(
     waiting = []
     for candidate in live:
         kind = lifecycle.WORK.get(candidate.status.phase)
-        if kind is None or candidate.status.order is not None or controls.hold(candidate, search.spec):
+        if kind is None or candidate.status.order is not None or _rests(candidate, search, now):
             continue
         if kind != "train" or not yardstick_is_live or candidate.status.ordinal == 0:
             waiting.append((candidate, kind))
     return waiting, free
+
+
+def _rests(candidate: Candidate, search: ArchitectureSearch, now: Instant) -> bool:
+    """Whether somebody holds a candidate, or its step is to be tried again only later."""
+    later = candidate.status.retry_at
+    return controls.hold(candidate, search.spec) is not None or (later is not None and later > timestamp(now))
 
 
 def _rung(search: ArchitectureSearch, candidate: Candidate) -> Rung:

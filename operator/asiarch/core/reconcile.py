@@ -33,7 +33,7 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
     judged = verdict.judge(seen.search, records, troubles, now)
     live = [c for c in moved if c.status.phase in lifecycle.WORK]
     reserved, spent = _reservations(seen), budget.spent(records.values())
-    granted = orders.Grants({}, {})
+    granted = orders.Grants({}, orders.promised(seen.search, live, now))
     if judged.starts:
         granted = orders.grant(seen.search, live, spent, _held(reserved, live), now)
     creations = _creations(seen, moved, records, judged, now) if granted.short is None else ()
@@ -169,13 +169,18 @@ def _under_way(final: list[Candidate], *, starts: bool) -> bool:
 
 
 def _writes(seen: Observation, status: SearchStatus, final: list[Candidate]) -> tuple[Write, ...]:
-    """What changed: the search with its reservations before the candidates that name the orders."""
-    writes: list[Write] = [] if status == seen.search.status else [SearchWrite(seen.search, status)]
+    """What changed: the search with its reservations before the candidates that name the orders.
+
+    A search that has ended says so last: whoever waits for that finds its candidates as they ended.
+    """
+    searches = [] if status == seen.search.status else [SearchWrite(seen.search, status)]
+    candidates = []
     for candidate in final:
         old = seen.candidates[candidate.name]
         if candidate.status is not old.status:
-            writes.append(CandidateWrite(old, candidate.status))
-    return tuple(writes)
+            candidates.append(CandidateWrite(old, candidate.status))
+    ended = status.phase in {"Complete", "Failed"}
+    return (*candidates, *searches) if ended else (*searches, *candidates)
 
 
 def _starts(seen: Observation, final: list[Candidate]) -> tuple[Action, ...]:
@@ -216,6 +221,7 @@ def _wake_after(seen: Observation, final: list[Candidate], now: Instant) -> floa
         c.status.order.deadline for c in final if c.status.order is not None and not seen.traits.keeps_time
     ]
     moments = [instant(min(named))] if named else []
+    moments += [m for m in (instant(c.status.retry_at) for c in final if c.status.retry_at) if m > now]
     end = verdict.ends_at(seen.search)
     if end is not None and end > now:
         moments.append(end)

@@ -31,6 +31,8 @@ from asiarch.kube.together import together
 
 GRACE = 3.0
 """Seconds that an order's Job may take to show up, when another process named the order."""
+UNSURE = 240.0
+"""Seconds after which a Job that we asked for without an answer, and that isn't there, may have come and gone."""
 FIRST_RETRY, LAST_RETRY = 2.0, 300.0
 """Seconds between attempts to create what the API server refuses."""
 
@@ -58,6 +60,8 @@ class Orders:
     _seen: dict[str, str] = field(default_factory=dict)
     """The uid of each order's Job that this process saw."""
     _missing: dict[str, float] = field(default_factory=dict)
+    _asked: dict[str, float] = field(default_factory=dict)
+    """When each order's Job was first asked for, as long as no answer came."""
     _stopped: dict[str, tuple[Reason, str]] = field(default_factory=dict)
     """Why each order was stopped by us."""
     _results: dict[str, tuple[Result, ...]] = field(default_factory=dict)
@@ -151,6 +155,7 @@ class Orders:
         memories: tuple[dict[str, Any], ...] = (
             self._seen,
             self._missing,
+            self._asked,
             self._stopped,
             self._results,
             self._refused,
@@ -230,8 +235,13 @@ class Orders:
             return await self._vanished(ref, seen, now)
         if ref.name in self._stopped:
             return self._ended(ref, (_lost(ref, *self._stopped[ref.name]),))
-        if ref.name in self.named:
+        clock = self.cluster.clock()
+        if ref.name in self.named and clock - self._asked.get(ref.name, clock) < UNSURE:
             return None
+        return await self._nowhere(candidate, ref, now)
+
+    async def _nowhere(self, candidate: Candidate, ref: OrderRef, now: Instant) -> Child:
+        """Of an order that may have been started no Job is known: wait, look for it live, then count it lost."""
         clock = self.cluster.clock()
         since = self._missing.setdefault(ref.name, clock)
         if clock - since < GRACE:
@@ -239,7 +249,10 @@ class Orders:
             return Child(ref.name)
         if await self._look(candidate, ref):
             return Child(ref.name)
-        return self._lost(ref, "The order was named by another process, and its Job is not there.")
+        if await self._runs(f"batch.kubernetes.io/job-name={object_name(ref.name)}", now):
+            self._wake(1.0)
+            return Child(ref.name)
+        return self._lost(ref, "The order may have been started before, and its Job is not there.")
 
     async def _give_up(self, ref: OrderRef, held: Held[Object], lost: Result) -> None:
         """Take an attempt back that has waited too long: its pod, which could start any moment, goes first."""
@@ -249,14 +262,14 @@ class Orders:
 
     async def _vanished(self, ref: OrderRef, uid: str, now: Instant) -> Child:
         """A Job that was there is gone; it is over when the API server knows no pod of it that still runs."""
-        if await self._runs(uid, now):
+        if await self._runs(f"batch.kubernetes.io/controller-uid={uid}", now):
             self._wake(1.0)
             return Child(ref.name)
         deleted = (Reason.LOST, "Its Job was deleted while it ran.")
         return self._ended(ref, (_lost(ref, *self._stopped.get(ref.name, deleted)),))
 
-    async def _runs(self, uid: str, now: Instant) -> bool:
-        label = f"batch.kubernetes.io/controller-uid={uid}"
+    async def _runs(self, label: str, now: Instant) -> bool:
+        """Whether the API server knows a pod with this label that isn't over."""
         async for page in self.cluster.api.pages(PODS, self.key[0], label):
             if any(not outcome.is_over(pod, now) for pod in page.items):
                 return True
@@ -299,13 +312,20 @@ class Orders:
         except ApiError as error:
             if error.status != 409:
                 raise
+            found = await self.cluster.api.get(CONFIG_MAPS, self.key[0], body["metadata"]["name"])
+            if found is None or controller(found) != candidate.metadata.uid:
+                # A predecessor's goes with it; then ours can be made.
+                raise
 
     async def _create(self, order: Order, candidate: Candidate, search: ArchitectureSearch) -> None:
         body = manifests.job(order, candidate, search, self.cluster.deployment)
+        self._asked.setdefault(order.name, self.cluster.clock())
         try:
             created = await self.cluster.api.create(JOBS, self.key[0], body)
         except ApiError as error:
             if error.status != 409:
+                if 400 <= error.status < 500:
+                    self._asked.pop(order.name, None)
                 raise
             found = await self.cluster.api.get(JOBS, self.key[0], object_name(order.name))
             if found is None:

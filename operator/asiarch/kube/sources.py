@@ -11,6 +11,7 @@ from asiarch.api.reason import Reason
 from asiarch.api.search import ArchitectureSearch
 from asiarch.core.observation import Trouble
 from asiarch.kube.client import CONFIG_MAPS, Api, ApiError
+from asiarch.kube.kept import controller
 from asiarch.kube.manifests import code_map
 
 
@@ -86,6 +87,9 @@ class Sources:
         """Make sure that what stands under a file's name is this file, and ours; raises ApiError."""
         name = code_name(search.name, digested)
         found = await self._api.get(CONFIG_MAPS, search.metadata.namespace, name)
-        if found is not None and (found.get("data") or {}).get("candidate.py") != text:
+        if found is None or controller(found) != search.metadata.uid:
+            # A predecessor's goes with it; then ours can be made.
+            raise ApiError(409, "NameConflict", f"ConfigMap {name} isn't of this search.")
+        if (found.get("data") or {}).get("candidate.py") != text:
             message = f"ConfigMap {name} holds another file than {digested}. Delete it; the search resumes by itself."
             raise ApiError(409, "NameConflict", message)

@@ -4,17 +4,17 @@ What it holds in memory is a view of what stands in the API server, or what this
 with it. A status that was planned from an older object than the newest is refused by its resource version.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import assert_never
 
 from asiarch.api.base import Instant
 from asiarch.api.candidate import Candidate, CandidateSpec, CandidateStatus
-from asiarch.api.names import MANAGED_BY, SEARCH, candidate_name
+from asiarch.api.names import MANAGED_BY, SEARCH
 from asiarch.api.order import Writing
-from asiarch.api.reason import Reason
 from asiarch.api.search import ArchitectureSearch, SearchStatus
 from asiarch.core import budget
 from asiarch.core.actions import (
@@ -28,9 +28,10 @@ from asiarch.core.actions import (
     Write,
 )
 from asiarch.core.observation import Child, Observation, Record, Traits, Trouble
-from asiarch.kube import gone, overlay
+from asiarch.kube import gone
+from asiarch.kube import troubles as told
 from asiarch.kube.archive import Archive
-from asiarch.kube.client import CANDIDATES, SEARCHES, ApiError, Object
+from asiarch.kube.client import CANDIDATES, SEARCHES, ApiError, Kind, Object
 from asiarch.kube.cluster import Cluster
 from asiarch.kube.kept import Candidates, KeptCandidate, Leaving, Unreadable, controller, status_of
 from asiarch.kube.orders import Orders
@@ -56,13 +57,21 @@ class KubeWorld:
         self._cluster = cluster
         self._key = key
         self._namespace = key[0]
-        self._orders = Orders(cluster, key)
-        self._sources = Sources(cluster.api)
-        self._archive = Archive(cluster.api, cluster.stores.results, key)
-        self._seen: Observation | None = None
+        self._uid = ""
+        self._begin_anew("")
         self._now: Instant = 0.0
         self.wrote = 0
         """Writes of the present turn that the API server took."""
+
+    def _begin_anew(self, uid: str) -> None:
+        """Know nothing: of a predecessor that bore the same name, everything remembered is wrong."""
+        self._uid = uid
+        self._orders = Orders(self._cluster, self._key)
+        self._sources = Sources(self._cluster.api)
+        self._archive = Archive(self._cluster.api, self._cluster.stores.results, self._key)
+        self._archive.owner = uid
+        self._seen: Observation | None = None
+        self._taken: set[str] = set()
 
     @property
     def wake_after(self) -> float | None:
@@ -84,10 +93,12 @@ class KubeWorld:
 
     async def observe(self, search: str) -> Observation:
         """See the search; files of candidates that haven't begun are stored on the way. Raises GoneError."""
+        if (uid := self._search(search).metadata.uid) != self._uid:
+            self._begin_anew(uid)
         await self._make_sure(search)
         found = self._search(search)
         held = dict(self._cluster.stores.candidates.of(self._key))
-        troubles = list(_troubles_of(found, self._cluster.deployment.runtime_class))
+        troubles = [*told.of_spec(found, self._cluster.deployment.runtime_class), *self._foreign(found)]
         mine = await self._mine(found, held, troubles)
         candidates = Candidates(mine)
         records = await self._records(found, mine)
@@ -165,7 +176,9 @@ class KubeWorld:
         records = {n: one.value.record for n, one in held.items() if one.value.record is not None}
         named = [one.value.model.status.order for one in held.values() if _is_live(one)]
         orders = {ref.name for ref in named if ref is not None}
-        if not _contradicts(self._search(search), {**await self._archive.records(), **records}, orders):
+        if self._unreadable() or not _contradicts(
+            self._search(search), {**await self._archive.records(), **records}, orders
+        ):
             return
         found = await self._cluster.api.get(SEARCHES, self._namespace, search)
         if found is not None:
@@ -189,7 +202,7 @@ class KubeWorld:
         mine = {}
         for name, one in held.items():
             if one.value.unreadable:
-                troubles.append(_unreadable(name, one.value.unreadable))
+                troubles.append(told.unreadable(name, one.value.unreadable))
             elif one.value.controller == search.metadata.uid:
                 mine[name] = one
             elif not one.value.controller and _may_join(one.value.record):
@@ -197,7 +210,7 @@ class KubeWorld:
                 if adopted is not None:
                     mine[name] = adopted
             else:
-                troubles.append(_stranger(name, search))
+                troubles.append(told.stranger(name, search))
         return mine
 
     async def _adopt(
@@ -223,6 +236,9 @@ class KubeWorld:
         """Records of all candidates that ever were; one that somebody deleted is written into the archive first."""
         present = {n: one.value.record for n, one in mine.items() if one.value.record is not None}
         records = {**await self._archive.records(), **present}
+        if self._unreadable():
+            # What can't be read has an ordinal all the same; the search stands still until it can.
+            return records
         lost = gone.lost(search, records, {} if self._seen is None else self._seen.records)
         if lost:
             await self._look_for(search, {r.ordinal for r in lost})
@@ -244,16 +260,30 @@ class KubeWorld:
         metadata = search.metadata
         body = _body(metadata.name, metadata.uid, metadata.resource_version, status_of(status))
         api, store = self._cluster.api, self._cluster.stores.searches
-        store.apply(await api.replace_status(SEARCHES, self._namespace, search.name, body))
+        async with self._overtaken(SEARCHES, search.name):
+            store.apply(await api.replace_status(SEARCHES, self._namespace, search.name, body))
         self.wrote += 1
 
     async def _write_candidate(self, candidate: Candidate, status: CandidateStatus) -> None:
         metadata = candidate.metadata
         body = _body(metadata.name, metadata.uid, metadata.resource_version, status_of(status))
         api, store = self._cluster.api, self._cluster.stores.candidates
-        with self._orders.naming(candidate, status):
-            store.apply(await api.replace_status(CANDIDATES, self._namespace, candidate.name, body))
+        async with self._overtaken(CANDIDATES, candidate.name):
+            with self._orders.naming(candidate, status):
+                store.apply(await api.replace_status(CANDIDATES, self._namespace, candidate.name, body))
         self.wrote += 1
+
+    @asynccontextmanager
+    async def _overtaken(self, kind: Kind, name: str) -> AsyncIterator[None]:
+        """Around a fenced write: whoever was overtaken looks at once at what overtook it, and the error goes on."""
+        try:
+            yield
+        except ApiError as error:
+            if error.status == 409:
+                found = await self._cluster.api.get(kind, self._namespace, name)
+                if found is not None:
+                    self._cluster.stores.of(kind).apply(found)
+            raise
 
     async def _create(self, name: str, spec: CandidateSpec, search: ArchitectureSearch) -> None:
         """Create a candidate; one that is there already is success if it is ours."""
@@ -269,6 +299,21 @@ class KubeWorld:
             created = await self._cluster.api.get(CANDIDATES, self._namespace, name)
         if created is not None:
             self._cluster.stores.candidates.apply(created)
+            if controller(created) != search.metadata.uid:
+                self._taken.add(name)
+
+    def _foreign(self, search: ArchitectureSearch) -> Iterator[Trouble]:
+        """Names that we need and that something else bears, as long as it does."""
+        for name in sorted(self._taken):
+            held = self._cluster.stores.candidates.get(self._namespace, name)
+            if held is None or held.value.controller == search.metadata.uid:
+                self._taken.discard(name)
+            else:
+                yield told.taken(name, search)
+
+    def _unreadable(self) -> bool:
+        """Whether one of the search's candidates can't be read."""
+        return any(one.value.unreadable for one in self._cluster.stores.candidates.of(self._key).values())
 
     async def _remove(self, names: Sequence[str], seen: Observation) -> None:
         """Archive candidates, then delete their objects."""
@@ -324,33 +369,3 @@ def _is_free(write: Write) -> bool:
 
 def _is_live(held: Held[KeptCandidate]) -> bool:
     return held.value.record is not None and not held.value.record.terminal
-
-
-def _troubles_of(search: ArchitectureSearch, runtime: str | None) -> tuple[Trouble, ...]:
-    """What of a search a cluster can't do, by field; `runtime` is the class that training pods must have."""
-    templates = (
-        ("spec.evaluation.podTemplate", search.spec.evaluation.pod_template, runtime),
-        ("spec.agents.podTemplate", search.spec.agents.pod_template, None),
-    )
-    return tuple(
-        Trouble(Reason.CONFIG_INVALID, f"{path}.{refusal}"[:1024], fatal=True)
-        for path, template, required in templates
-        if template is not None
-        for refusal in overlay.refusals(template, required)
-    )
-
-
-def _unreadable(name: str, fault: str) -> Trouble:
-    message = (
-        f"Candidate {name} can't be read ({fault}); it is left alone. Delete it, or run its writer's version."
-    )
-    return Trouble(Reason.CONFIG_INVALID, message[:1024], fatal=False)
-
-
-def _stranger(name: str, search: ArchitectureSearch) -> Trouble:
-    message = (
-        f"Candidate {name} names this search and was not created by it; only origin User may join. It is not run and "
-        f"not charged. Delete it, or create it with origin User and without owners."
-    )
-    taken = name in {candidate_name(search.name, ordinal) for ordinal in range(len(search.spec.baselines))}
-    return Trouble(Reason.NAME_CONFLICT if taken else Reason.ORPHAN, message, fatal=taken)

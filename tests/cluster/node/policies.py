@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+import httpx
+
 from tests.cluster.node.commands import run
-from tests.cluster.plane import ControlPlane
+from tests.cluster.plane import ApiError, ControlPlane
 
 TABLE = "asiarch_policies"
 _EVERY_SECONDS = 0.3
@@ -63,10 +65,13 @@ class Enforcer:
         self._thread.join()
 
     def _keep(self) -> None:
-        """Write the rules whenever they change; an error ends it, and what was closed stays closed."""
+        """Write the rules whenever they change; while nobody can be asked, what is closed stays closed."""
         written = ""
         while not self._over.wait(_EVERY_SECONDS):
-            wanted = rules(Seen.by(self._plane), self._cidr, self._host)
+            try:
+                wanted = rules(Seen.by(self._plane), self._cidr, self._host)
+            except (httpx.TransportError, ApiError):
+                continue
             if wanted != written:
                 run("nft", "-f", "-", given=wanted)
                 written = wanted

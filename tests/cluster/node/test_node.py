@@ -7,7 +7,34 @@ from tests.cluster.node.node import Node
 from tests.cluster.node.pods import a_container, a_pod, address, ended, message, reached, start
 from tests.cluster.plane import ControlPlane
 
-REFEREE, PLAYER = 65533, 65532
+REFEREE, PLAYER = 65532, 65533
+OPENS_DOOR = """
+    import json, os, socket, struct
+    door = socket.socket(socket.AF_UNIX)
+    door.bind("/wire/closed")
+    os.chmod("/wire/closed", 0o777)
+    door.listen(1)
+    os.rename("/wire/closed", "/wire/socket")
+    caller, _ = door.accept()
+    who = struct.unpack("3i", caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    said = json.loads(caller.makefile().readline())
+    open("/dev/termination-log", "w").write(json.dumps({**said, "uid": who[1]}))
+"""
+KNOCKS = """
+    import glob, json, os, socket, time
+    while not os.path.exists("/wire/socket"):
+        time.sleep(0.05)
+    status = open("/proc/self/status").read()
+    kept = dict(line.split()[:2] for line in status.splitlines() if line.startswith(("Cap", "No", "Sec")))
+    said = {
+        "capabilities": kept["CapEff:"], "no_new_privileges": kept["NoNewPrivs:"], "seccomp": kept["Seccomp:"],
+        "processes": len(glob.glob("/proc/[0-9]*")), "token": os.path.exists("/var/run/secrets"),
+        "writable": os.access("/", os.W_OK),
+    }
+    with socket.socket(socket.AF_UNIX) as wire:
+        wire.connect("/wire/socket")
+        wire.sendall(json.dumps(said).encode() + b"\\n")
+"""
 LISTENS = """
     import http.server
     http.server.HTTPServer(("", 8081), http.server.SimpleHTTPRequestHandler).serve_forever()
@@ -19,37 +46,13 @@ def test_two_containers_with_different_uids_share_a_socket_and_nothing_else(
 ) -> None:
     referee = a_container(
         "referee",
-        """
-        import json, os, socket, struct
-        door = socket.socket(socket.AF_UNIX)
-        door.bind("/wire/socket")
-        os.chmod("/wire/socket", 0o777)
-        door.listen(1)
-        caller, _ = door.accept()
-        who = struct.unpack("3i", caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        said = json.loads(caller.makefile().readline())
-        open("/dev/termination-log", "w").write(json.dumps({**said, "uid": who[1]}))
-        """,
+        OPENS_DOOR,
         REFEREE,
         volumeMounts=[{"name": "wire", "mountPath": "/wire"}],
     )
     player = a_container(
         "player",
-        """
-        import glob, json, os, socket, time
-        while not os.path.exists("/wire/socket"):
-            time.sleep(0.05)
-        status = open("/proc/self/status").read()
-        kept = dict(line.split()[:2] for line in status.splitlines() if line.startswith(("Cap", "No", "Sec")))
-        said = {
-            "capabilities": kept["CapEff:"], "no_new_privileges": kept["NoNewPrivs:"], "seccomp": kept["Seccomp:"],
-            "processes": len(glob.glob("/proc/[0-9]*")), "token": os.path.exists("/var/run/secrets"),
-            "writable": os.access("/", os.W_OK),
-        }
-        with socket.socket(socket.AF_UNIX) as wire:
-            wire.connect("/wire/socket")
-            wire.sendall(json.dumps(said).encode() + b"\\n")
-        """,
+        KNOCKS,
         PLAYER,
         volumeMounts=[{"name": "wire", "mountPath": "/wire"}],
     )

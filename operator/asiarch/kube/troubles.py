@@ -1,0 +1,49 @@
+"""What keeps a search from its work in a cluster, in words: object, field, what was found, and the next step."""
+
+from asiarch.api.names import candidate_name
+from asiarch.api.reason import Reason
+from asiarch.api.search import ArchitectureSearch
+from asiarch.core.observation import Trouble
+from asiarch.kube import overlay
+
+
+def of_spec(search: ArchitectureSearch, runtime: str | None) -> tuple[Trouble, ...]:
+    """What of a search a cluster can't do, by field; `runtime` is the class that training pods must have."""
+    templates = (
+        ("spec.evaluation.podTemplate", search.spec.evaluation.pod_template, runtime),
+        ("spec.agents.podTemplate", search.spec.agents.pod_template, None),
+    )
+    return tuple(
+        Trouble(Reason.CONFIG_INVALID, f"{path}.{refusal}"[:1024], fatal=True)
+        for path, template, required in templates
+        if template is not None
+        for refusal in overlay.refusals(template, required)
+    )
+
+
+def unreadable(name: str, fault: str) -> Trouble:
+    """A candidate that we can't read; it has an ordinal all the same, so the search stands still."""
+    message = (
+        f"Candidate {name} can't be read ({fault}), so nothing is started. Run the version that wrote it, or delete "
+        "it; the search resumes by itself."
+    )
+    return Trouble(Reason.CONFIG_INVALID, message[:1024], fatal=True)
+
+
+def taken(name: str, search: ArchitectureSearch) -> Trouble:
+    """A foreign object under a name that the search needs."""
+    message = (
+        f"Candidate {name} is there and is not of search {search.name}, which needs the name for its next one. Delete "
+        "it, or give it another name; the search resumes by itself."
+    )
+    return Trouble(Reason.NAME_CONFLICT, message, fatal=True)
+
+
+def stranger(name: str, search: ArchitectureSearch) -> Trouble:
+    """A candidate that names the search and has no right to join it."""
+    message = (
+        f"Candidate {name} names this search and was not created by it; only origin User may join. It is not run and "
+        f"not charged. Delete it, or create it with origin User and without owners."
+    )
+    taken = name in {candidate_name(search.name, ordinal) for ordinal in range(len(search.spec.baselines))}
+    return Trouble(Reason.NAME_CONFLICT if taken else Reason.ORPHAN, message, fatal=taken)
