@@ -204,6 +204,7 @@ def test_F11_a_deleted_candidate_keeps_its_place_in_the_lineage(cast: Rig, when:
         delete(cast, f"{name}-0001-analyze-a1", "jobs", propagationPolicy="Background")
         until(cast, name, lambda s: s["status"]["counts"].get("complete", 0) >= 2, "a finished proposal")
     delete(cast, f"{name}-0001", "candidates")
+    cast.plane.wait_for(lambda: cast.evidence(name).archived != (), "its record", 30)
     settled(cast, name)
     evidence = cast.evidence(name)
     (record,) = evidence.archived
@@ -223,7 +224,7 @@ def test_F11_a_users_candidate_may_be_deleted_too(cast: Rig) -> None:
     cast.plane.wait_for(lambda: running(cast, "mine-build-a1"), "the engineer", 60)
     delete(cast, "mine", "candidates")
     settled(cast, "own")
-    assert [r["reason"] for r in cast.evidence("own").archived] == ["Deleted"]
+    assert [(r["name"], r["reason"]) for r in cast.evidence("own").archived] == [("mine", "Deleted")]
     assert checker.check_all(cast.evidence("own"), cast.users) == []
 
 

@@ -9,7 +9,7 @@ from tests.cluster.stage import Stage
 CAUGHT = {
     "forgets-the-archive": ("archived", "I1"),
     "random-names": ("calm", "I3"),
-    "reuses-the-attempt": ("preempted", "I6"),
+    "reuses-the-attempt": ("preempted", "I2"),
     "starts-what-others-named": ("deleted_meanwhile", "I2"),
     "charges-after-the-call": ("calm", "I3"),
     "starts-before-it-is-written": ("calm", "I3"),

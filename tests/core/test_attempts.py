@@ -27,9 +27,10 @@ def waiting(ordinal: int) -> Candidate:
     return a_candidate(ordinal, phase="Evaluating", scores={"gates": None}, rung=1, fitness=None)
 
 
-def promised_to(candidate: Candidate, **spec: object) -> tuple[ArchitectureSearch, str]:
+def promised_to(candidate: Candidate, gpu_hours: str | None = None) -> tuple[ArchitectureSearch, str]:
     """A search that has reserved a candidate's next order, which the candidate isn't seen to name."""
-    search = a_search(parallelism=1, ladder=(GATES, ON_A_GPU), **spec)
+    budget = Budget(candidates=12, gpu_hours=gpu_hours)
+    search = a_search(parallelism=1, ladder=(GATES, ON_A_GPU), budget=budget)
     worst = orders.worst_case(search, candidate)
     (name,) = orders.grant(
         a_search(parallelism=1, ladder=(GATES, ON_A_GPU)), [candidate], Cost(), {}, T0
@@ -39,7 +40,7 @@ def promised_to(candidate: Candidate, **spec: object) -> tuple[ArchitectureSearc
 
 
 def test_what_is_reserved_for_an_order_that_isnt_seen_yet_goes_to_nobody_else() -> None:
-    search, name = promised_to(waiting(3), budget=Budget(candidates=12, gpu_hours="1.5"))
+    search, name = promised_to(waiting(3), gpu_hours="1.5")
     plan = reconcile(an_observation(search, *BASELINES, waiting(2), waiting(3)), T0 + 100)
     named = {w.candidate.name: w.status.order for w in plan.statuses if isinstance(w, CandidateWrite)}
     assert [(who, ref.name) for who, ref in named.items() if ref is not None] == [("s-0003", name)]

@@ -21,6 +21,9 @@ from asiarch.core.candidate import Surroundings, marked, reconcile_candidate
 from asiarch.core.conditions import candidate_conditions
 from asiarch.core.observation import TERMINAL, Child, Observation, Record, record
 
+_ENDED = frozenset({"Complete", "Failed"})
+"""Phases of a search that has come to its end."""
+
 
 def reconcile(seen: Observation, now: Instant) -> Plan:
     """Decide what one search and its candidates do next.
@@ -46,6 +49,10 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
         troubles=troubles,
     )
     status = search.status(seen.search, records, judged, progress, now)
+    if status.phase in _ENDED:
+        # It is written after its candidates: what they have settled needs no reservation any more.
+        left = {**_held(reserved, live), **granted.reserved}
+        status = status.model_copy(update={"reservations": left})
     actions = (*creations, *_starts(seen, final), *_stops(seen, final, judged, now), *_archive(seen, now))
     wake_after = 0.0 if creations else _wake_after(seen, final, now)
     return Plan(_writes(seen, status, final), actions, wake_after)
@@ -179,8 +186,7 @@ def _writes(seen: Observation, status: SearchStatus, final: list[Candidate]) -> 
         old = seen.candidates[candidate.name]
         if candidate.status is not old.status:
             candidates.append(CandidateWrite(old, candidate.status))
-    ended = status.phase in {"Complete", "Failed"}
-    return (*candidates, *searches) if ended else (*searches, *candidates)
+    return (*candidates, *searches) if status.phase in _ENDED else (*searches, *candidates)
 
 
 def _starts(seen: Observation, final: list[Candidate]) -> tuple[Action, ...]:

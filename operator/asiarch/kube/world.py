@@ -27,7 +27,7 @@ from asiarch.core.actions import (
     StopOrder,
     Write,
 )
-from asiarch.core.observation import Child, Observation, Record, Traits, Trouble
+from asiarch.core.observation import Child, Observation, Record, Traits, Trouble, record
 from asiarch.kube import gone
 from asiarch.kube import troubles as told
 from asiarch.kube.archive import Archive
@@ -71,6 +71,7 @@ class KubeWorld:
         self._archive = Archive(self._cluster.api, self._cluster.stores.results, self._key)
         self._archive.owner = uid
         self._seen: Observation | None = None
+        self._written: dict[str, Record] = {}
         self._taken: set[str] = set()
 
     @property
@@ -110,6 +111,7 @@ class KubeWorld:
         troubles += [*missing, *self._orders.troubles]
         traits = Traits(keeps_time=True, keeps_all=False)
         self._seen = Observation(found, candidates, records, children, sources, traits, tuple(troubles))
+        self._written = {}
         return self._seen
 
     async def _keep_files(self, search: ArchitectureSearch, children: dict[str, Child]) -> None:
@@ -239,7 +241,8 @@ class KubeWorld:
         if self._unreadable():
             # What can't be read has an ordinal all the same; the search stands still until it can.
             return records
-        lost = gone.lost(search, records, {} if self._seen is None else self._seen.records)
+        before = {} if self._seen is None else self._seen.records
+        lost = gone.lost(search, records, {**before, **self._written})
         if lost:
             await self._look_for(search, {r.ordinal for r in lost})
             await self._archive.add(search, lost)
@@ -271,6 +274,7 @@ class KubeWorld:
         async with self._overtaken(CANDIDATES, candidate.name):
             with self._orders.naming(candidate, status):
                 store.apply(await api.replace_status(CANDIDATES, self._namespace, candidate.name, body))
+        self._written[candidate.name] = record(candidate.model_copy(update={"status": status}))
         self.wrote += 1
 
     @asynccontextmanager
