@@ -69,6 +69,7 @@ bench: $(READY) ## Print the benchmarks' tables; wants an idle machine.
 	$(BIN)/python -m tests.bench.pipeline
 	$(BIN)/python -m tests.bench.quickstart
 	$(BIN)/python -m tests.bench.kills
+	$(BIN)/python -m tests.bench.cluster
 
 setup: $(READY) ## Only set the environment up.
 

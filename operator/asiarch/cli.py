@@ -190,7 +190,9 @@ def validate(manifests: Annotated[list[Path], typer.Argument(help="Manifests.")]
         raise ManifestError(faults)
 
 
-@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(
+    add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
 def operate(context: typer.Context) -> None:
     """Serve searches in a cluster."""
     from asiarch.kube import arguments
@@ -203,12 +205,18 @@ def operate(context: typer.Context) -> None:
 def gateway(
     port: Annotated[int, typer.Option(help="Where agents are served.")] = 8081,
     metrics_port: Annotated[int, typer.Option(help="Where /metrics is served.")] = 8082,
+    agent_service_account: Annotated[
+        str, typer.Option(help="The account of agents' pods; no other is served.")
+    ] = "asiarch-agent",
     kubeconfig: Annotated[str | None, typer.Option(help="Instead of the pod's own account.")] = None,
 ) -> None:
     """Hand out agents' contexts and take their results, in a cluster."""
     from asiarch.kube import gateway as kube
 
-    asyncio.run(kube.serve(kube.Settings(port, metrics_port, kubeconfig=kubeconfig)))
+    settings = kube.Settings(
+        port, metrics_port, kubeconfig=kubeconfig, agent_service_account=agent_service_account
+    )
+    asyncio.run(kube.serve(settings))
 
 
 def _store(directory: Path, search: str) -> Store:

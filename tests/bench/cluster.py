@@ -23,6 +23,8 @@ from tests.cluster.plane import KUBELET, ControlPlane
 from tests.cluster.playing import Playing
 
 SETTLE_SECONDS = 10.0
+AGENTS = 2 / 3
+"""How long an agent takes, in training's: three agents and two rungs then fill both pools alike."""
 _TURNS = 20
 _RESTARTS = 3
 _NODES = 2
@@ -63,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--searches", type=int, default=10, help="that run at a time; 0 leaves this part out (default 10)")
     add("--candidates", type=int, default=200, help="of each search (default 200)")
     add("--parallelism", type=int, default=50, help="of agents and of evaluation (default 50)")
-    add("--lasts", type=float, default=100.0, help="seconds that an order takes, ± 50 %% (default 100)")
+    add("--lasts", type=float, default=100.0, help="seconds that training takes, ± 50 %% (default 100)")
     add("--apart", type=float, default=10.0, help="seconds between two searches' start (default 10)")
     add("--present", type=int, default=5000, help="finished candidates beside them (default 5000)")
     add("--quiet", type=float, default=120.0, help="seconds in which nothing may be written (default 120)")
@@ -117,8 +119,17 @@ def run_scale(told: argparse.Namespace, folder: Path) -> Table:
 
 
 def _kubelet(plane: ControlPlane, folder: Path, node: str, lasts: float) -> Playing:
-    playing = Playing(plane, folder, node, training="instant", agents="direct", lasts=lasts, spread=0.5)
-    return playing.start_ready()
+    made = Playing(
+        plane,
+        folder,
+        node,
+        training="instant",
+        agents="direct",
+        lasts=lasts,
+        agents_last=AGENTS * lasts,
+        spread=0.5,
+    )
+    return made.start_ready()
 
 
 def _search(told: argparse.Namespace, number: int) -> dict[str, Any]:
@@ -153,7 +164,11 @@ def _sizes_of(told: argparse.Namespace, seconds: float) -> Table:
     return [
         ("searches × candidates", what, "10 × 200 at 50"),
         ("finished candidates beside them", f"{told.present:,}", "5,000"),
-        ("an order lasts", f"{told.lasts:.0f} s ± 50 %", ""),
+        (
+            "an order lasts",
+            f"training {told.lasts:.0f} s, an agent's {AGENTS * told.lasts:.0f} s, ± 50 %",
+            "",
+        ),
         ("searches start", f"{told.apart:.0f} s apart", ""),
         ("candidates per minute", f"{60 * total / seconds:.0f} ({seconds:.0f} s in all)", ""),
     ]

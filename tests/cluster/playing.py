@@ -25,6 +25,7 @@ class Playing(Process):
         training: Play = "instant",
         agents: AgentPlay = "real",
         lasts: float = 0.0,
+        agents_last: float | None = None,
         spread: float = 0.0,
         resources: Mapping[str, int] | None = None,
         ledger: Path | None = None,
@@ -44,6 +45,7 @@ class Playing(Process):
             "training": training,
             "agents": agents,
             "lasts": lasts,
+            "agents-last": lasts if agents_last is None else agents_last,
             "spread": spread,
         }
         command = [sys.executable, "-m", "tests.cluster.kubelet"]

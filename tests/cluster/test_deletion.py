@@ -101,8 +101,7 @@ def deleted_whole(cast: Rig, *names: str) -> None:
     for name in names:
         delete(cast, name)
     for name in names:
-        what = f"{name} to be gone"
-        cast.plane.wait_for(lambda name=name: left(cast, name, uids[name]) == [], what, GONE)  # type: ignore[misc]
+        await_gone(cast, name, uids[name])
     assert time.time() < begun + GONE
     time.sleep(max(0.0, begun + 6.0 - time.time()))
     for name in names:
@@ -110,6 +109,15 @@ def deleted_whole(cast: Rig, *names: str) -> None:
         started = (e for e in cast.kubelet.entries() if e.search == name and e.event == "started")
         assert [e for e in started if e.time > begun + 5] == []
         assert created_after(cast, name, begun + 5) == []
+
+
+def await_gone(cast: Rig, name: str, uids: set[str]) -> None:
+    """Wait until nothing is left of a search; what still is stands in the error."""
+    until, found = time.monotonic() + GONE, left(cast, name, uids)
+    while found and time.monotonic() < until:
+        time.sleep(0.2)
+        found = left(cast, name, uids)
+    assert found == []
 
 
 def created_after(cast: Rig, name: str, moment: float) -> list[str]:

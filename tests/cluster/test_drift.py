@@ -134,7 +134,7 @@ def exists(cast: Rig, plural: str, name: str) -> bool:
 
 
 def test_F14_a_candidates_file_that_is_deleted_is_told_of_and_its_return_heals(cast: Rig) -> None:
-    order = at_work(cast, "code", fault="slow", seconds=1)
+    order = at_work(cast, "code", fault="slow", seconds=4)
     edit(cast, "code", {"spec": {"suspend": True}})
     until(cast, "code", lambda s: s["status"]["phase"] == "Suspended", "to rest")
     cast.plane.wait_for(lambda: "code" in candidate(cast, "code-0001")["status"], f"the end of {order}", 30)

@@ -98,7 +98,7 @@ def test_F15_a_machines_failure_is_told_and_never_the_candidates(cast: Rig, name
     lost = [one for one in seen(cast, name) if one.get("lost")]
     assert {one["lost"] for one in lost} == {1}
     told = {why: one for why, one in events_about(cast, f"{name}-0001").items() if one["type"] == "Warning"}
-    assert list(told) == [AGAIN[name].reason]
+    assert list(told) == [AGAIN[name].reason], told
     assert f"-{AGAIN[name].leads_to[:-1]}1 was lost: " in told[AGAIN[name].reason]["note"]
     status = candidate(cast, f"{name}-0001")["status"]
     assert (status["phase"], status.get("reason"), status.get("repairs")) == ("Complete", None, None)

@@ -58,6 +58,7 @@ class MemoryCluster:
         uid: str,
         *,
         namespace: str = "team",
+        account: str = "asiarch-agent",
         audience: str = "asiarch-gateway",
         life: float = 600,
     ) -> str:
@@ -66,7 +67,7 @@ class MemoryCluster:
         expiry = self.clock() + life
         names = {"pod-name": [pod], "pod-uid": [uid]}
         user = {
-            "username": f"system:serviceaccount:{namespace}:asiarch-agent",
+            "username": f"system:serviceaccount:{namespace}:{account}",
             "extra": {f"authentication.kubernetes.io/{name}": value for name, value in names.items()},
         }
         token = ".".join(

@@ -59,6 +59,20 @@ def test_a_token_that_is_bound_to_no_pod_is_refused(served: Served) -> None:
     assert posted(served, GOOD, served.cluster.issue("", "uid")) == (403, "PodNotNamed")
 
 
+def test_a_pod_of_another_account_is_refused_whatever_it_is_called(served: Served) -> None:
+    ordered(served, a_context())
+    token = served.cluster.issue("s-0001-propose-a1-x7k2p", "uid-x7k2p", account="default")
+    assert posted(served, GOOD, token) == (403, "AccountRefused")
+
+
+def test_the_agents_account_is_the_one_that_was_told() -> None:
+    with gateway(replace(GENEROUS, account="lab-agent")) as served:
+        ordered(served, a_context())
+        for account, status in (("lab-agent", 201), ("asiarch-agent", 403)):
+            token = served.cluster.issue("s-0001-propose-a1-x7k2p", f"uid-{account}", account=account)
+            assert posted(served, GOOD, token)[0] == status
+
+
 @pytest.mark.parametrize("pod", ["../../x", "a/b-c", "UPPER-x", "a%2fb-x", "\x00", "x" * 300])
 def test_a_pod_whose_name_is_no_name_is_refused(served: Served, pod: str) -> None:
     assert posted(served, GOOD, served.cluster.issue(pod, "uid")) == (403, "PodNotNamed")

@@ -1,5 +1,6 @@
 """Our own pods are as restricted as those of a search, and reach nothing that they don't need."""
 
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.helm import chart
 from tests.helm.restricted import faults
 
 AGENTS = {"app.kubernetes.io/managed-by": "asiarch", "asiarch.dev/part": "agent"}
+ADDRESS = "192.0.2.7"
 TWO = 'watch.namespaces=["team-a","team-b"]'
 
 
@@ -60,7 +62,10 @@ def test_agents_are_told_the_gateways_address_by_the_services_own_variables() ->
     (service,) = chart.of_kind("Service", objects)
     told = _arguments(objects)
     assert told.gateway_url == f"http://{service}.system.svc:8081"
-    assert told.gateway_address == f"$({service.upper().replace('-', '_')}_SERVICE_HOST)"
+    assert told.gateway_address == ADDRESS
+    assert f"--gateway-address=$({service.upper().replace('-', '_')}_SERVICE_HOST)" in _args(
+        objects, "operator"
+    )
     assert _pods()["operator"]["enableServiceLinks"]
 
 
@@ -73,17 +78,22 @@ def test_a_gateway_elsewhere_has_its_own_address_or_none(address: str) -> None:
 
 def test_the_operator_understands_what_the_chart_tells_it() -> None:
     values = ("lease.enabled=true", 'training.runtimeClass="gvisor"', 'images.pullPolicy="Never"', TWO)
-    (operator,) = (c for c in chart.containers(chart.render(*values)) if c["name"] == "operator")
-    told = arguments.settings(operator["args"][1:])
+    told = arguments.settings(_filled_in(_args(chart.render(*values), "operator"))[1:])
     assert (told.namespaces, told.lease, told.port) == (("team-a", "team-b"), "system", 8080)
     assert told.deployment == Deployment(
         images=Images("asiarch/operator:0.1.0", "asiarch/trainer:0.1.0"),
         gateway_url="http://asiarch-gateway.system.svc:8081",
-        gateway_address="$(ASIARCH_GATEWAY_SERVICE_HOST)",
+        gateway_address=ADDRESS,
         agent_service_account="asiarch-agent",
         pull_policy="Never",
         runtime_class="gvisor",
     )
+
+
+def test_the_gateway_serves_the_account_that_agents_have() -> None:
+    objects = chart.render('agents.serviceAccount="lab-agent"')
+    assert "--agent-service-account=lab-agent" in _args(objects, "gateway")
+    assert _arguments(objects).agent_service_account == "lab-agent"
 
 
 def test_every_selector_finds_its_own_pods_alone() -> None:
@@ -172,9 +182,19 @@ def _pods(*values: str) -> dict[str, Any]:
 
 def _arguments(objects: tuple[chart.Object, ...]) -> Deployment:
     """How the operator understands that it was deployed."""
-    (operator,) = (c for c in chart.containers(objects) if c["name"] == "operator")
-    assert operator["args"][0] == "operate"
-    return arguments.settings(operator["args"][1:]).deployment
+    command, *words = _filled_in(_args(objects, "operator"))
+    assert command == "operate"
+    return arguments.settings(words).deployment
+
+
+def _args(objects: tuple[chart.Object, ...], part: str) -> list[str]:
+    (container,) = (c for c in chart.containers(objects) if c["name"] == part)
+    return list(container["args"])
+
+
+def _filled_in(words: list[str]) -> list[str]:
+    """The words as a kubelet hands them over: it puts the Service's address in its variable's place."""
+    return [re.sub(r"\$\([A-Z_]+_SERVICE_HOST\)", ADDRESS, word) for word in words]
 
 
 def _found(selector: dict[str, str], pods: dict[str, dict[str, str]]) -> set[str]:

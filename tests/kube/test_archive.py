@@ -1,12 +1,15 @@
 """The archive keeps the record of every candidate whose object is gone, through restarts and lost answers."""
 
 import asyncio
+import base64
+import random
+from dataclasses import replace
 
 import pytest
 
 from asiarch.api.search import ArchitectureSearch, Cost
 from asiarch.core.observation import Record
-from asiarch.kube.archive import SEGMENT, Archive
+from asiarch.kube.archive import FULL_BYTES, SEGMENT, Archive
 from asiarch.kube.client import CONFIG_MAPS, ApiError, Kind, Object
 from asiarch.kube.kept import read_result, search_of_label
 from asiarch.kube.store import Store
@@ -122,5 +125,54 @@ def test_one_that_was_overtaken_is_refused() -> None:
         with pytest.raises(ApiError, match="409"):
             await theirs.add(search(), records(1, first=1))
         assert list((await ours.records()).values()) == records(1)
+
+    asyncio.run(scenario())
+
+
+def test_a_segment_of_records_in_many_signs_is_closed_before_it_outgrows_a_config_map() -> None:
+    async def scenario() -> None:
+        memory, draw = Memory(), random.Random(1)
+        signs = range(0x4E00, 0x9FFF)
+        long = [replace(r, title="".join(map(chr, draw.choices(signs, k=2500)))) for r in records(200)]
+        archive = Archive(memory, a_store(), KEY)
+        await archive.add(search(), long[:-20])
+        await archive.add(search(), long[-20:])
+        sizes = [len(base64.b64decode(s["binaryData"]["records.jsonl.gz"])) for s in memory.objects.values()]
+        assert len(sizes) == 2
+        assert all(size < FULL_BYTES + 8192 for size in sizes)
+        found = await Archive(memory, await watched(memory), KEY).records()
+        assert list(found.values()) == long
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("seen", [False, True], ids=["unseen", "seen"])
+def test_segments_that_somebody_deleted_are_written_again_from_memory(*, seen: bool) -> None:
+    async def scenario() -> None:
+        memory, store = Memory(), a_store()
+        archive = Archive(memory, store, KEY)
+        await archive.add(search(), records(SEGMENT + 1))
+        for found in memory.of(CONFIG_MAPS):
+            metadata = found["metadata"]
+            await memory.delete(CONFIG_MAPS, "team", metadata["name"], metadata["uid"])
+            if seen:
+                store.remove(found)
+        await archive.add(search(), records(1, first=SEGMENT + 1))
+        there = await Archive(memory, await watched(memory), KEY).records()
+        assert list(there.values()) == records(SEGMENT + 2)[0 if seen else SEGMENT :]
+        assert list((await archive.records()).values()) == records(SEGMENT + 2)
+
+    asyncio.run(scenario())
+
+
+def test_a_segment_of_another_search_of_this_name_is_not_ours() -> None:
+    async def scenario() -> None:
+        memory = Memory()
+        await Archive(memory, a_store(), KEY).add(search(), records(1))
+        heir = Archive(memory, await watched(memory), KEY)
+        heir.owner = "uid-of-the-heir"
+        assert await heir.records() == {}
+        heir.owner = "uid-s"
+        assert list((await heir.records()).values()) == records(1)
 
     asyncio.run(scenario())

@@ -67,6 +67,13 @@ def test_one_that_is_counted_and_has_no_ordinal_yet_is_not_lost() -> None:
     assert lost(a_search(status=counted(2, 1)), there, {}) == []
 
 
+def test_one_that_was_seen_is_missed_though_another_waits_for_its_ordinal() -> None:
+    waiting = a_record(-1, phase="Pending", name="s-0003")
+    there = records(a_record(0), a_record(1), waiting)
+    (found,) = lost(a_search(status=counted(2, 1)), there, {**there, "s-0002": a_record(2)})
+    assert (found.name, found.ordinal) == ("s-0002", 2)
+
+
 def test_a_count_beyond_the_budget_is_not_believed() -> None:
     there = records(a_record(0), a_record(1))
     assert lost(a_search(candidates=3, status=counted(2, 99_999)), there, {}) == []

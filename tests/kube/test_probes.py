@@ -89,6 +89,25 @@ def test_an_api_server_that_does_not_answer_makes_unready_but_not_dead() -> None
     assert health.unready(18.0) == ()
 
 
+def test_silence_while_the_api_server_answers_nobody_is_not_death() -> None:
+    health = a_health()
+    health.called(100.0, answered=False)
+    for moment in (2 * LIMIT, 4 * LIMIT):
+        health.beat(moment)
+        assert health.dead(moment) == ()
+    health.called(4 * LIMIT, answered=True)
+    assert health.dead(4 * LIMIT) == ()
+    health.beat(5 * LIMIT)
+    assert len(health.dead(5 * LIMIT)) == len(KINDS)
+
+
+def test_a_watch_that_was_dead_before_stays_dead() -> None:
+    health = a_health()
+    health.called(LIMIT + 1, answered=False)
+    health.beat(LIMIT + 2)
+    assert len(health.dead(LIMIT + 2)) == len(KINDS)
+
+
 def test_who_stands_by_is_ready_and_alive_without_watching() -> None:
     health = a_health(listed=False)
     health.stand_by()

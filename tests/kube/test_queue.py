@@ -139,6 +139,28 @@ def test_a_worker_that_waits_is_woken_by_an_appointment() -> None:
     run(scenario())
 
 
+def test_a_closed_queue_hands_out_nothing_and_waits_for_what_it_handed_out() -> None:
+    async def scenario() -> None:
+        queue: WorkQueue[str] = WorkQueue(Clock())
+        queue.add("a")
+        assert await taken(queue) == "a"
+        draining = asyncio.ensure_future(queue.drain())
+        await asyncio.sleep(0)
+        queue.add("a")
+        queue.add("b")
+        assert await is_empty(queue)
+        assert not draining.done()
+        queue.done("a")
+        await asyncio.wait_for(draining, 1.0)
+        assert await is_empty(queue)
+
+    run(scenario())
+
+
+def test_a_queue_that_works_on_nothing_is_drained_at_once() -> None:
+    run(WorkQueue(Clock()).drain())
+
+
 @pytest.mark.parametrize(("writes", "least"), [(2, 0.0), (4, 0.2)])
 def test_writes_over_the_burst_drip(writes: int, least: float) -> None:
     async def scenario() -> None:

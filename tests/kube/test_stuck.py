@@ -39,6 +39,24 @@ class TestAPodThatCanNotStart:
         assert results(TRAIN, the_job(TRAIN), self.placeless(), now=T0 + 599) is None
         assert only(TRAIN, self.placeless(), job=the_job(TRAIN), now=T0 + 600).reason == Reason.UNSCHEDULABLE
 
+    def test_because_no_scheduler_looks_at_it_is_told_and_given_up_alike(self) -> None:
+        pod = a_pod(TRAIN, phase="Pending", conditions=[], containerStatuses=[])
+        del pod["status"]["startTime"]
+        assert outcome.waiting(the_job(TRAIN), [pod], T0 + 4) == outcome.Waiting(None, 6)
+        found = outcome.waiting(the_job(TRAIN), [pod], NOW)
+        assert found is not None
+        assert found.trouble is not None
+        assert (found.trouble.reason, found.seconds) == (Reason.UNSCHEDULABLE, 539)
+        assert "schedulerName" in found.trouble.message
+        assert results(TRAIN, the_job(TRAIN), pod, now=T0 + 599) is None
+        assert only(TRAIN, pod, job=the_job(TRAIN), now=T0 + 600).reason == Reason.UNSCHEDULABLE
+
+    def test_that_has_its_machine_waits_for_no_scheduler(self) -> None:
+        pod = a_pod(TRAIN, phase="Pending", conditions=[], containerStatuses=[])
+        del pod["status"]["startTime"]
+        bound = {**pod, "spec": {**pod["spec"], "nodeName": "n"}}
+        assert outcome.waiting(the_job(TRAIN), [bound], NOW) is None
+
     def test_for_want_of_its_volume_is_told_as_that(self) -> None:
         pod = self.placeless('0/3 nodes are available: persistentvolumeclaim "fineweb" not found.')
         found = outcome.waiting(the_job(TRAIN), [pod], NOW)

@@ -1,4 +1,4 @@
-"""How much one caller may ask."""
+"""Whose pods may ask, and how much one may."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,8 +18,10 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is too much."""
+    """Who is served, and what is too much."""
 
+    account: str = "asiarch-agent"
+    """The service account of agents' pods; no other may ask anything."""
     body: int = 300 * 1024
     """Bytes of a request's body; a file of 200 KiB as JSON fits."""
     body_seconds: float = 10.0

@@ -110,7 +110,7 @@ class Gateway:
         self._cluster = cluster
         self._provider = provider
         self._limits = limits
-        self._tokens = Tokens(cluster, clock)
+        self._tokens = Tokens(cluster, clock, limits.account)
         self._pods = Buckets(limits.pod, clock)
         self._strangers = Buckets(limits.stranger, clock)
 

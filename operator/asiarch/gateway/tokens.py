@@ -1,4 +1,4 @@
-"""Who asks: a pod, told by its bound token, which the API server verifies.
+"""Who asks: a pod of an agent, told by its bound token, which the API server verifies.
 
 A verified token is believed for ten seconds and never past its expiry: long enough for an agent's few requests in a
 row, short enough that a pod's token ends soon after the pod.
@@ -48,10 +48,11 @@ class Caller:
 class Tokens:
     """Verifies tokens, and remembers for a moment which ones were good."""
 
-    def __init__(self, cluster: Cluster, clock: Callable[[], float]) -> None:
-        """`clock` tells the time since 1970, as tokens do."""
+    def __init__(self, cluster: Cluster, clock: Callable[[], float], account: str) -> None:
+        """`clock` tells the time since 1970, as tokens do; `account` is the service account of those who may ask."""
         self._cluster = cluster
         self._clock = clock
+        self._account = account
         self._known: dict[bytes, tuple[Caller, float]] = {}
 
     def remembered(self, token: str) -> Caller | None:
@@ -62,6 +63,11 @@ class Tokens:
     async def caller(self, token: str) -> Caller:
         """Have a token verified. Raises RefusedError 401 or 403."""
         caller = _caller(await self._cluster.review(token, AUDIENCE))
+        if caller.account != self._account:
+            message = (
+                f"The pod {caller.pod} has the service account {caller.account}; wanted {self._account}."
+            )
+            raise RefusedError(403, "AccountRefused", message)
         now = self._clock()
         if len(self._known) >= _KEPT:
             self._known = {key: known for key, known in self._known.items() if now < known[1]}

@@ -1,24 +1,28 @@
 """Records of candidates whose objects are gone: segments of a thousand, each one ConfigMap, so that lineage resolves.
 
 First the segment, then a look whether it is there, then the object goes: a crash leaves it in both,
-never in none.
+never in none. A segment that somebody deletes is written again from memory, when something is added next.
 """
 
 import base64
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from asiarch.api.names import MANAGED_BY, PART, SEARCH, archive_name
 from asiarch.api.search import ArchitectureSearch
 from asiarch.core.observation import Record, archived, record_of
-from asiarch.kube.client import CONFIG_MAPS, Kind, Object
-from asiarch.kube.store import SearchKey, Store
+from asiarch.kube.client import CONFIG_MAPS, ApiError, Kind, Object
+from asiarch.kube.kept import controller
+from asiarch.kube.store import Held, SearchKey, Store
 
 SEGMENT = 1000
 """Records of one segment."""
+FULL_BYTES = 700 * 1024
+"""Of a segment, packed: it is closed then. A ConfigMap holds 1 MiB, and one record has some kilobytes at most."""
 _KEY = "records.jsonl.gz"
 
 
@@ -42,6 +46,8 @@ class Segment:
     uid: str
     version: int
     records: tuple[Record, ...]
+    size: int
+    """Bytes, packed."""
 
 
 class Archive:
@@ -53,14 +59,12 @@ class Archive:
         self._store = store
         self._key = key
         self._segments: dict[str, Segment] = {}
+        self.owner = ""
+        """The search's uid; segments that another one controls are not ours. Empty: whoever's they are."""
 
     async def records(self) -> dict[str, Record]:
         """Every archived record by name."""
-        held = self._store.of(self._key)
-        parts = {
-            name: one for name, one in held.items() if one.value["metadata"]["labels"].get(PART) == "archive"
-        }
-        for name, one in parts.items():
+        for name, one in list(self._parts()):
             known = self._segments.get(name)
             if known is None or known.version < one.version:
                 await self._load(name)
@@ -69,18 +73,44 @@ class Archive:
     async def add(self, search: ArchitectureSearch, records: Sequence[Record]) -> None:
         """Write records down, and verify that they can be read again; those that are there already stay."""
         known = await self.records()
+        there = {name for name, _ in self._parts()}
+        for name in sorted(self._segments.keys() - there):
+            await self._write(search, name, ())
         fresh = [r for r in records if r.name not in known]
         while fresh:
-            name, room = self._open(search)
+            name = self._open(search)
+            room = self._room(name, fresh)
             await self._write(search, name, fresh[:room])
             fresh = fresh[room:]
 
-    def _open(self, search: ArchitectureSearch) -> tuple[str, int]:
-        """The segment that has room, and how much."""
-        last = len(self._segments) - 1
-        name = archive_name(search.name, max(last, 0))
-        room = SEGMENT - len(self._segments[name].records) if name in self._segments else SEGMENT
-        return (name, room) if room > 0 else (archive_name(search.name, last + 1), SEGMENT)
+    def _parts(self) -> Iterator[tuple[str, Held[Object]]]:
+        """The segments that there are, of which we know little more than the name."""
+        for name, one in self._store.of(self._key).items():
+            if one.value["metadata"]["labels"].get(PART) == "archive" and self._is_ours(one.value):
+                yield name, one
+
+    def _is_ours(self, found: Object) -> bool:
+        return not self.owner or controller(found) == self.owner
+
+    def _open(self, search: ArchitectureSearch) -> str:
+        """The name of the segment that has room."""
+        last = max(0, len(self._segments) - 1)
+        held = self._segments.get(archive_name(search.name, last))
+        full = held is not None and (len(held.records) >= SEGMENT or held.size >= FULL_BYTES)
+        return archive_name(search.name, last + 1 if full else last)
+
+    def _room(self, name: str, fresh: Sequence[Record]) -> int:
+        """How many more records a segment takes: one at least, which may be more than it should."""
+        old = self._segments.get(name)
+        held, size = (old.records, old.size) if old else ((), 0)
+        most = min(SEGMENT - len(held), len(fresh))
+        if size + len(_lines(fresh[:most])) <= FULL_BYTES:
+            return most
+
+        def packed(count: int) -> int:
+            return len(_zipped([*held, *fresh[:count]]))
+
+        return max(1, bisect_right(range(1, most + 1), FULL_BYTES, key=packed))
 
     async def _write(self, search: ArchitectureSearch, name: str, added: Sequence[Record]) -> None:
         old = self._segments.get(name)
@@ -89,20 +119,30 @@ class Archive:
         if old is None:
             written = await self._api.create(CONFIG_MAPS, self._key[0], body)
         else:
-            body["metadata"] |= {"resourceVersion": str(old.version), "uid": old.uid}
-            written = await self._api.replace(CONFIG_MAPS, self._key[0], name, body)
+            written = await self._replace(old, body)
         self._store.apply(written)
         self._segments[name] = _read(written)
         assert self._segments[name].records == records, f"{name} does not hold what was written"
 
+    async def _replace(self, old: Segment, body: Object) -> Object:
+        """Write a segment in the place of an older state of it, or anew if somebody deleted it."""
+        name, fences = body["metadata"]["name"], {"resourceVersion": str(old.version), "uid": old.uid}
+        fenced = {**body, "metadata": body["metadata"] | fences}
+        try:
+            return await self._api.replace(CONFIG_MAPS, self._key[0], name, fenced)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            self._store.forget(self._key[0], name, old.uid)
+            return await self._api.create(CONFIG_MAPS, self._key[0], body)
+
     async def _load(self, name: str) -> None:
         found = await self._api.get(CONFIG_MAPS, self._key[0], name)
-        if found is not None:
+        if found is not None and self._is_ours(found):
             self._segments[name] = _read(found)
 
 
 def _segment(search: ArchitectureSearch, name: str, records: Sequence[Record]) -> Object:
-    lines = "\n".join(json.dumps(archived(r), separators=(",", ":"), sort_keys=True) for r in records)
     owner = {
         "apiVersion": search.api_version,
         "kind": search.kind,
@@ -111,16 +151,26 @@ def _segment(search: ArchitectureSearch, name: str, records: Sequence[Record]) -
         "controller": True,
     }
     labels = {MANAGED_BY[0]: MANAGED_BY[1], SEARCH: search.name, PART: "archive"}
-    packed = base64.b64encode(gzip.compress(lines.encode(), mtime=0)).decode()
+    packed = base64.b64encode(_zipped(records)).decode()
     return {
         "metadata": {"name": name, "labels": labels, "ownerReferences": [owner]},
         "binaryData": {_KEY: packed},
     }
 
 
+def _zipped(records: Sequence[Record]) -> bytes:
+    # Higher levels take several times as long, in which no other search is served, and save little.
+    return gzip.compress(_lines(records), compresslevel=6, mtime=0)
+
+
+def _lines(records: Sequence[Record]) -> bytes:
+    lines = "\n".join(json.dumps(archived(r), separators=(",", ":"), sort_keys=True) for r in records)
+    return lines.encode()
+
+
 def _read(found: Object) -> Segment:
-    packed: Mapping[str, str] = found.get("binaryData") or {}
-    text = gzip.decompress(base64.b64decode(packed[_KEY])).decode() if _KEY in packed else ""
+    packed = base64.b64decode((found.get("binaryData") or {}).get(_KEY, ""))
+    text = gzip.decompress(packed).decode() if packed else ""
     records = tuple(record_of(json.loads(line)) for line in text.splitlines())
     metadata = found["metadata"]
-    return Segment(metadata["uid"], int(metadata["resourceVersion"]), records)
+    return Segment(metadata["uid"], int(metadata["resourceVersion"]), records, len(packed))

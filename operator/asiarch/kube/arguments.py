@@ -1,6 +1,7 @@
 """The operator's command line, which Helm's values fill, as settings."""
 
 import argparse
+import ipaddress
 from collections.abc import Sequence
 
 from asiarch.kube.deployment import START_SECONDS, Deployment, Images
@@ -35,7 +36,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="asiarch operate", description="Serve searches in a cluster.")
     add = parser.add_argument
     add("--gateway-url", required=True, help="where agents reach the gateway")
-    add("--gateway-address", default="", help="its host's IP address, so that agents need no name service")
+    add(
+        "--gateway-address",
+        type=_address,
+        default="",
+        help="its host's IP address, so that agents need no name service",
+    )
     add("--agent-image", required=True, help="the image of agents' pods")
     add("--trainer-image", required=True, help="the image of training pods")
     add(
@@ -50,6 +56,20 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=int, default=8080, help="where /livez, /readyz and /metrics are served")
     add("--lease", metavar="NAMESPACE", default=None, help="stand by through a Lease in this namespace")
     add("--resync", type=float, default=300.0, help="seconds between two full lists (default 300)")
-    add("--writes", type=float, default=50.0, help="writes to the API server per second (default 50)")
+    add("--writes", type=float, default=100.0, help="writes to the API server per second (default 100)")
     add("--kubeconfig", default=None, help="a kubeconfig, instead of the pod's own account")
     return parser
+
+
+def _address(text: str) -> str:
+    """An IP address or nothing; a variable that nobody filled in is told apart from a typing error."""
+    if text.startswith("$("):
+        raise argparse.ArgumentTypeError(
+            f"{text} was not filled in: the gateway's Service wasn't there when this container started. "
+            "Once it is there, the next start finds its address."
+        )
+    try:
+        return str(ipaddress.ip_address(text)) if text else ""
+    except ValueError:
+        wanted = "an IP address, such as 192.0.2.7, or nothing"
+        raise argparse.ArgumentTypeError(f"found {text!r}, wanted {wanted}") from None

@@ -19,11 +19,11 @@ from asiarch.kube.limits import Limits
 Object = dict[str, Any]
 """An API object as JSON."""
 
-PAGE = 500
-"""Objects of one page of a list."""
+PAGE = 200
+"""Objects of one page of a list: what is held of it as JSON is ten times its size."""
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
-_MOST_QUIET = 900.0
-"""Seconds; a server that asks for more is asked again then."""
+_MOST_QUIET = 30.0
+"""Seconds; a server that asks for more is asked again then: one answer must not put us to sleep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,7 @@ class Api:
         self._client = client.ApiClient(configuration)
         self.now = ServerClock()
         self._limits = limits
+        self._lease_limits = Limits(limits.clock)
         self._watcher = watcher
 
     async def __aenter__(self) -> Self:
@@ -145,7 +146,9 @@ class Api:
     async def _call(
         self, method: str, kind: Kind, path: str, query: Mapping[str, str] | None = None, body: Any = None
     ) -> Object:
-        await self._limits.wait(write=method != "GET")
+        # Whoever renews too late has lost its lease: it waits for no quiet that others were asked for.
+        limits = self._lease_limits if kind == LEASES else self._limits
+        await limits.wait(write=method != "GET")
         headers = {
             "Accept": "application/json",
             "Content-Type": "application/merge-patch+json" if method == "PATCH" else "application/json",
@@ -161,30 +164,13 @@ class Api:
             )
             code, retry_after = reply.status, reply.headers.get("Retry-After")
             self.now.hear(reply.headers.get("Date"))
-            return self._read(code, await reply.read(), retry_after)
+            return _read(code, await reply.read(), retry_after, limits)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(
                 0, "Unreachable", f"{method} {path}: {str(error) or type(error).__name__}"
             ) from error
         finally:
             self._watcher.api_request(method, kind.plural, code, time.monotonic() - begun)
-
-    def _read(self, code: int, payload: bytes, retry_after: str | None) -> Object:
-        """The object of a good answer; the server's Status as an error otherwise."""
-        try:
-            found = json.loads(payload)
-        except ValueError as error:
-            if code < 400:
-                raise ApiError(0, "CutReply", f"{len(payload)} bytes that are not JSON") from error
-            found = {}
-        if code < 400 and isinstance(found, dict):
-            return found
-        status = found if isinstance(found, dict) else {}
-        wait = _seconds(retry_after)
-        if wait is not None:
-            self._limits.be_quiet(wait)
-        message = str(status.get("message") or payload[:200].decode(errors="replace"))
-        raise ApiError(code, str(status.get("reason") or "Unknown"), message, wait)
 
 
 async def configured(kubeconfig: str | None) -> client.Configuration:
@@ -195,6 +181,24 @@ async def configured(kubeconfig: str | None) -> client.Configuration:
     else:
         await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
     return configuration
+
+
+def _read(code: int, payload: bytes, retry_after: str | None, limits: Limits) -> Object:
+    """The object of a good answer; the server's Status as an error otherwise."""
+    try:
+        found = json.loads(payload)
+    except ValueError as error:
+        if code < 400:
+            raise ApiError(0, "CutReply", f"{len(payload)} bytes that are not JSON") from error
+        found = {}
+    if code < 400 and isinstance(found, dict):
+        return found
+    status = found if isinstance(found, dict) else {}
+    wait = _seconds(retry_after)
+    if wait is not None:
+        limits.be_quiet(wait)
+    message = str(status.get("message") or payload[:200].decode(errors="replace"))
+    raise ApiError(code, str(status.get("reason") or "Unknown"), message, wait)
 
 
 def _typed(kind: Kind, body: Object) -> Object:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from asiarch.gateway.cluster import AlreadyExistsError, UnavailableError
+from asiarch.gateway.limits import Limits as AgentLimits
 from asiarch.gateway.metrics import Metrics, page
 from asiarch.gateway.provider import Grammar
 from asiarch.gateway.server import app, runner
@@ -29,6 +30,7 @@ class Settings:
     metrics_port: int = 8082
     host: str | None = None
     kubeconfig: str | None = None
+    agent_service_account: str = "asiarch-agent"
 
 
 class ApiCluster:
@@ -62,7 +64,8 @@ async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         api = Api(await configured(settings.kubeconfig), Limits(time.monotonic), metrics)
         await stack.enter_async_context(api)
-        agents = app(ApiCluster(api), Grammar(), metrics)
+        rules = AgentLimits(account=settings.agent_service_account)
+        agents = app(ApiCluster(api), Grammar(), metrics, rules)
         for made, port in ((page(metrics), settings.metrics_port), (agents, settings.port)):
             served = runner(made)
             stack.push_async_callback(served.cleanup)

@@ -19,7 +19,7 @@ def lost(
     What the search had spent beyond what is known of is booked on the first, so that no budget is won back by deleting.
     """
     taken = {r.ordinal for r in records.values()}
-    gaps = [ordinal for ordinal in range(_given(search, records)) if ordinal not in taken]
+    gaps = [ordinal for ordinal in range(_given(search, records, before)) if ordinal not in taken]
     seen = {r.ordinal: r for r in before.values() if r.ordinal in gaps and r.name not in records}
     found = [_deleted(seen[gap]) if gap in seen else _unseen(search, gap) for gap in gaps]
     if found:
@@ -28,13 +28,13 @@ def lost(
     return found
 
 
-def _given(search: ArchitectureSearch, records: Mapping[str, Record]) -> int:
-    """How many ordinals were given: up to the highest that is there, or as many as the search had counted.
+def _given(search: ArchitectureSearch, records: Mapping[str, Record], before: Mapping[str, Record]) -> int:
+    """How many ordinals were given: up to the highest that is there or was seen, or as many as the search had counted.
 
     A candidate has its ordinal a moment after it was counted; and a count that somebody wrote by hand is not believed
     beyond what the search may have.
     """
-    highest = max((r.ordinal for r in records.values()), default=-1) + 1
+    highest = max((r.ordinal for r in (*records.values(), *before.values())), default=-1) + 1
     waiting = sum(1 for r in records.values() if r.ordinal < 0)
     counted = search.status.counts.baselines + search.status.counts.proposed - waiting
     most = len(search.spec.baselines) + search.spec.budget.candidates

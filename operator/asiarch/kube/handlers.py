@@ -4,6 +4,7 @@ Handlers keep no state and decide nothing. No indexes, daemons or create and upd
 with the square of the objects, ghosts survive a relist, and an object's own events are seen too late.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, repeat
 from typing import Any
@@ -115,15 +116,26 @@ def settings() -> kopf.OperatorSettings:
     return chosen
 
 
-async def watch(ring: Ring, configuration: client.Configuration, namespaces: tuple[str, ...] | None) -> None:
-    """Watch until told to stop by a signal; any error of the framework is raised."""
-    await kopf.operator(
+async def watch(
+    ring: Ring,
+    configuration: client.Configuration,
+    namespaces: tuple[str, ...] | None,
+    obey: Callable[[], None],
+) -> None:
+    """Watch for ever; any error of the framework is raised. `obey` takes back the signals, which it takes for itself.
+
+    At its end the framework cancels every task that was made after it, ours too.
+    """
+    ours = asyncio.all_tasks()
+    theirs = await kopf.spawn_tasks(
         registry=registry(ring, configuration),
         settings=settings(),
         standalone=True,
         clusterwide=namespaces is None,
         namespaces=namespaces or (),
     )
+    obey()
+    await kopf.run_tasks(theirs, ignored=ours)
 
 
 async def _connection(configuration: client.Configuration) -> kopf.ConnectionInfo:

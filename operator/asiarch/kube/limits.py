@@ -24,7 +24,7 @@ class Limits:
         self._tokens, self._filled = self.burst, self.clock()
 
     def be_quiet(self, seconds: float) -> None:
-        """Ask nothing for so long: a Retry-After is a floor for every call, not only for the one that it answered."""
+        """Ask nothing for so long: a Retry-After is a floor for every call under these limits, not only for its own."""
         self._quiet_until = max(self._quiet_until, self.clock() + seconds)
 
     async def wait(self, *, write: bool) -> None:

@@ -7,16 +7,15 @@ import asyncio
 import logging
 import os
 import platform
+import signal
 import socket
 import sys
 import time
 from collections.abc import Coroutine, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
-
-from kubernetes.aio import client
 
 from asiarch import __version__
 from asiarch.core.actions import Plan
@@ -54,7 +53,7 @@ class Settings:
     lease: str | None = None
     """The namespace of the Lease by which replicas stand by for each other; without one, none is needed."""
     workers: int = 8
-    writes: float = 50.0
+    writes: float = 100.0
     """Writes to the API server per second."""
     resync: float = 300.0
     """Seconds between two full lists, more or less."""
@@ -74,11 +73,25 @@ class Operator:
         self._recorder = Recorder(api, socket.gethostname(), metrics.event)
         self._worker = Worker(self._cluster, metrics, self, api.now)
         self._rung: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._told = asyncio.Event()
 
-    async def run(self, configuration: client.Configuration) -> None:
-        """Work until told to stop; raises what broke."""
+    def obey(self) -> None:
+        """Take SIGTERM and SIGINT as the word to stop, whoever took them before."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._told.set)
+
+    async def stopped(self) -> None:
+        """Return once told to stop, and when the turns under way have ended or had their time."""
+        await self._told.wait()
+        _log.info("Told to stop; turns under way are given %.0f s", STOP_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._worker.queue.drain()
+
+    async def run(self) -> None:
+        """Work for ever; raises what broke."""
         await self._list_all()
-        watch = handlers.watch(self._ring, configuration, self._cluster.namespaces)
+        watch = handlers.watch(self._ring, self._api.configuration, self._cluster.namespaces, self.obey)
         turns = [self._worker.work() for _ in range(self._settings.workers)]
         self._worker.look_at_all()
         await _first(watch, self._resync(), self._recorder.run(), self._broken(), *turns)
@@ -155,7 +168,9 @@ async def operate(settings: Settings) -> None:
         pages = application(health, metrics.exposition, time.monotonic)
         await stack.enter_async_context(serving(pages, settings.host, settings.port))
         beats = heartbeat(lambda late: _beat(health, metrics, late), _BEAT)
-        await _first(beats, _led(settings, api, metrics, health, configuration))
+        operator = Operator(settings, api, metrics, health)
+        operator.obey()
+        await _first(beats, operator.stopped(), _led(settings, api, metrics, health, operator))
 
 
 def _beat(health: Health, metrics: Metrics, late: float) -> None:
@@ -163,14 +178,11 @@ def _beat(health: Health, metrics: Metrics, late: float) -> None:
     metrics.late(late)
 
 
-async def _led(
-    settings: Settings, api: Api, metrics: Metrics, health: Health, configuration: client.Configuration
-) -> None:
+async def _led(settings: Settings, api: Api, metrics: Metrics, health: Health, operator: Operator) -> None:
     """Work, once the lease is ours if there is to be one."""
-    operator = Operator(settings, api, metrics, health)
     if settings.lease is None:
         metrics.leads(leader=True)
-        await operator.run(configuration)
+        await operator.run()
         return
     claim = Claim(
         settings.lease, "asiarch-operator", f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
@@ -182,7 +194,7 @@ async def _led(
     health.begin(time.monotonic())
     metrics.leads(leader=True)
     try:
-        await _first(lease.keep(), operator.run(configuration))
+        await _first(lease.keep(), operator.run())
     finally:
         await lease.release()
 
@@ -197,11 +209,12 @@ class _Watcher:
     def api_request(self, verb: str, resource: str, code: int, seconds: float) -> None:
         """Take note of one call."""
         self.metrics.api_request(verb, resource, code, seconds)
-        self.health.called(time.monotonic(), answered=code > 0)
+        # A proxy in front of an API server that is down answers too.
+        self.health.called(time.monotonic(), answered=0 < code < 500)
 
 
 async def _first(*parts: Coroutine[Any, Any, None]) -> None:
-    """Run all parts until the first ends, for whatever reason; the others are given some seconds to end."""
+    """Run all parts until the first ends, for whatever reason; the others are cancelled, and given some seconds."""
     tasks = [asyncio.ensure_future(part) for part in parts]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -1,7 +1,8 @@
 """Answers the kubelet's and Prometheus' questions on one port: /livez, /readyz and /metrics.
 
 Alive is who still hears: a watch that is silent for longer than two and a half resyncs, in which not even the
-authoritative list came, is dead, and only a restart cures it. Ready is who has seen everything once and reaches the
+authoritative list came, is dead, and only a restart cures it; the time in which the API server answers nobody doesn't
+count, since no restart cures that. Ready is who has seen everything once and reaches the
 API server.
 """
 
@@ -56,16 +57,19 @@ class Health:
     def called(self, now: Instant, *, answered: bool) -> None:
         """A call to the API server was answered, by whatever code, or not at all."""
         if answered:
+            outage = self._outage(now)
+            self._heard = {kind: min(now, heard + outage) for kind, heard in self._heard.items()}
             self._unanswered_since = None
         elif self._unanswered_since is None:
             self._unanswered_since = now
 
     def dead(self, now: Instant) -> tuple[str, ...]:
         """What only a restart can cure; nothing when all is well."""
+        silences = {kind: now - heard - self._outage(now) for kind, heard in self._heard.items()}
         faults = [
-            f"watch of {kind}: nothing heard for {now - heard:.0f} s, the limit is {self._limit:.0f} s"
-            for kind, heard in self._heard.items()
-            if self._working and now - heard > self._limit
+            f"watch of {kind}: nothing heard for {silence:.0f} s, the limit is {self._limit:.0f} s"
+            for kind, silence in silences.items()
+            if self._working and silence > self._limit
         ]
         if now - self._beat > BEAT_SECONDS:
             faults.append(
@@ -80,6 +84,10 @@ class Health:
         if since is not None and now - since > UNREACHABLE_SECONDS:
             faults.append(f"API server: no answer for {now - since:.0f} s")
         return tuple(faults)
+
+    def _outage(self, now: Instant) -> float:
+        """For how many seconds no call has been answered."""
+        return 0.0 if self._unanswered_since is None else now - self._unanswered_since
 
 
 Exposition = Callable[[str], tuple[bytes, str]]

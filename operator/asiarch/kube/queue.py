@@ -34,6 +34,7 @@ class WorkQueue(Generic[Key]):
         self._rests: dict[Key, float] = {}
         self._count = 0
         self._changed = asyncio.Event()
+        self._closed = False
         self.adds = 0
         self.retries = 0
 
@@ -74,7 +75,7 @@ class WorkQueue(Generic[Key]):
         """Take the key that waited longest; returns it with the seconds that it waited. `done` gives it back."""
         while True:
             self._ripen()
-            if self._ready:
+            if self._ready and not self._closed:
                 key = next(iter(self._ready))
                 since = self._ready.pop(key)
                 self._working[key] = now = self._clock()
@@ -82,7 +83,9 @@ class WorkQueue(Generic[Key]):
             self._changed.clear()
             left = self._later[0][0] - self._clock() if self._later else None
             try:
-                await asyncio.wait_for(self._changed.wait(), left)
+                # Unlike `wait_for`, this makes no task, which the framework would cancel when it stops.
+                async with asyncio.timeout(left):
+                    await self._changed.wait()
             except TimeoutError:
                 continue
 
@@ -94,7 +97,16 @@ class WorkQueue(Generic[Key]):
         if key in self._again:
             self._again.discard(key)
             self._admit(key)
+        if self._closed:
+            self._changed.set()
         return seconds
+
+    async def drain(self) -> None:
+        """Hand out no key any more, and wait until those that are worked on have been given back."""
+        self._closed = True
+        while self._working:
+            self._changed.clear()
+            await self._changed.wait()
 
     @property
     def depth(self) -> int:

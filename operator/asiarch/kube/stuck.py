@@ -107,6 +107,8 @@ def _stuck(pod: Object) -> Iterator[_Stuck]:
     placeless = states.condition(pod, "PodScheduled", "False")
     if placeless is not None and placeless.get("reason") == "Unschedulable":
         yield _no_place(pod, placeless)
+    if _is_unseen(pod):
+        yield _no_scheduler(pod)
     for container, why in states.waiting(pod):
         yield from _not_started(pod, container, why)
 
@@ -119,6 +121,24 @@ def _no_place(pod: Object, condition: Object) -> _Stuck:
     place = f"Pod {pod['metadata']['name']} finds no place"
     message = f"{place}: {said} Make room, or ask for less; it starts by itself then."
     return _Stuck(Reason.UNSCHEDULABLE, message, since, _PLACE_SECONDS, shown, _QUIET_SECONDS)
+
+
+def _is_unseen(pod: Object) -> bool:
+    """Whether no scheduler and no kubelet has said a word of a pod."""
+    seen = any(states.condition(pod, "PodScheduled", status) for status in ("True", "False", "Unknown"))
+    return not (seen or pod.get("spec", {}).get("nodeName") or pod.get("status", {}).get("startTime"))
+
+
+def _no_scheduler(pod: Object) -> _Stuck:
+    """Nobody looks for a place for it: there is no scheduler of the name that it asks for, or it is down."""
+    since = states.moment(pod["metadata"].get("creationTimestamp")) or 0.0
+    name = pod["metadata"]["name"]
+    message = (
+        f"Pod {name} finds no place: no scheduler has looked at it. Check that the scheduler which "
+        "podTemplate.spec.schedulerName names, or the cluster's own, is there and runs."
+    )
+    reason = Reason.UNSCHEDULABLE
+    return _Stuck(reason, message, since, _PLACE_SECONDS, reason, _QUIET_SECONDS)
 
 
 def _not_started(pod: Object, container: str, why: Object) -> Iterator[_Stuck]:

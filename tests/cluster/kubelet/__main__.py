@@ -23,6 +23,7 @@ def main(words: list[str]) -> int:
         training=told.training or told.play,
         agents=told.agents or told.play,
         lasts=told.lasts,
+        agents_last=told.agents_last,
         spread=told.spread,
         resources=tuple(tuple(each.split("=", 1)) for each in told.resource),
     )
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         help="instead of --play, for agents; direct: write results past the gateway (benchmarks only)",
     )  # fmt: skip
     parser.add_argument("--lasts", type=float, default=0.0, help="seconds that an instant order takes")
+    parser.add_argument("--agents-last", type=float, help="the same, of agents' orders")
     parser.add_argument(
         "--spread", type=float, default=0.0, help="share of them, less or more for each order"
     )

@@ -5,11 +5,12 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import NoReturn
 
+from asiarch.api.order import Order
 from asiarch.api.reason import Reason
 from tests.cluster.kubelet import play
 from tests.cluster.kubelet.api import Object
 from tests.cluster.kubelet.faults import Fault
-from tests.cluster.kubelet.life import Life
+from tests.cluster.kubelet.life import Life, Settings
 from tests.cluster.kubelet.results import Sender
 from tests.cluster.kubelet.sandbox import Launch, UnreadyError
 from tests.cluster.kubelet.status import KILLED, Ended, Running, Waiting, disruption
@@ -55,7 +56,7 @@ async def _instant(life: Life, fault: Fault | None) -> None:
     sender = None if order.kind == "train" else await _sender(life)
     code = await _code(life) if order.kind == "train" else None
     life.run_all()
-    seconds = play.lasts(order, life.stage.settings.lasts, life.stage.settings.spread)
+    seconds = _lasts(life.stage.settings, order)
     seconds += fault.seconds if fault and fault.fault == "slow" else 0.0
     if seconds:
         await life.tell()
@@ -79,6 +80,12 @@ def _end_after(life: Life, name: str, seconds: float, message: str = "") -> None
     ended = life.states[name]
     assert isinstance(ended, Ended)
     life.states[name] = replace(ended, started=ended.finished - seconds)
+
+
+def _lasts(settings: Settings, order: Order) -> float:
+    """How long an order takes by itself."""
+    own = settings.lasts if order.kind == "train" or settings.agents_last is None else settings.agents_last
+    return play.lasts(order, own, settings.spread)
 
 
 async def _code(life: Life) -> str | None:

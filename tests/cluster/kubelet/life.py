@@ -39,6 +39,8 @@ class Settings:
     agents: AgentPlay = "real"
     lasts: float = 0.0
     """Seconds that an instant order takes."""
+    agents_last: float | None = None
+    """The same of an agent's order, where that is another time."""
     spread: float = 0.0
     """Share of them by which an order takes less or more, each its own, so that ends don't come in step."""
     resources: tuple[tuple[str, str], ...] = ()
