@@ -1,9 +1,11 @@
 """I6 to I9 are broken on purpose, and the checker names each."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.cluster.checker import Reference, check_all, reference_of
-from tests.cluster.checks.evidence import Object
+from tests.cluster.checks.evidence import Object, json_lines
 from tests.cluster.checks.leftovers import nothing_left
 from tests.cluster.checks.rights import beyond_the_role, never_used
 from tests.cluster.checks.traces import nothing_written, tally
@@ -104,3 +106,14 @@ def test_a_delete_that_was_sent_twice_counts_once() -> None:
 def test_counts_are_compared_only_where_the_reference_has_some() -> None:
     lineage = reference_of(a_sound_run(), ()).lineage
     assert check_all(a_sound_run(audit=()), users=(OPERATOR,), reference=Reference(lineage)) == []
+
+
+def test_a_log_is_read_from_whole_lines_wherever_one_begins(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text('{"n": 1}\n{"n": 2}\n{"n": 3}\n{"n"')
+    assert [[row["n"] for row in json_lines(log, start)] for start in (0, 4, 9, 10)] == [
+        [1, 2, 3],
+        [2, 3],
+        [2, 3],
+        [3],
+    ]

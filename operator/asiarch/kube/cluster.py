@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from asiarch.api.names import CANDIDATE, MANAGED_BY, PART
 from asiarch.api.search import ArchitectureSearch
 from asiarch.kube.client import CANDIDATES, CONFIG_MAPS, JOBS, PODS, SEARCHES, Api, Kind, Object
+from asiarch.kube.departed import Departed
 from asiarch.kube.deployment import Deployment
 from asiarch.kube.kept import (
     KeptCandidate,
@@ -64,6 +65,7 @@ class Stores:
     jobs: Store[Object] = field(default_factory=lambda: Store(JOBS, search_of_label, read_job))
     pods: Store[Object] = field(default_factory=lambda: Store(PODS, search_of_label, read_pod))
     results: Store[Object] = field(default_factory=lambda: Store(CONFIG_MAPS, search_of_label, read_result))
+    departed: Departed = field(default_factory=Departed)
 
     def of(self, kind: Kind) -> Store[Any]:
         """The store of a kind."""

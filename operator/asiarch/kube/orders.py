@@ -180,7 +180,7 @@ class Orders:
 
     async def _with_job(self, ref: OrderRef, indices: int, held: Held[Object], now: Instant) -> Child:
         """What its Job and its pods tell of an order."""
-        pods = self._pods[held.uid]
+        pods = [*self._pods[held.uid], *self.cluster.stores.departed.of(held.uid)]
         taken = await self._taken(ref, held, pods)
         patience = self.cluster.deployment.patience
         results = taken or outcome.results(outcome.Case(ref, held.value, now, patience), indices, pods)

@@ -58,6 +58,8 @@ class Worker:
         place = metadata["namespace"], metadata["name"]
         before = store.get(*place)
         key = store.remove(found) if event == "DELETED" else store.apply(found)
+        if event == "DELETED" and kind == PODS:
+            self._cluster.stores.departed.keep(found)
         if key is None:
             return
         if kind not in (JOBS, PODS) or self._matters(kind, found, before, store.get(*place)):

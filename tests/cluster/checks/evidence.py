@@ -72,11 +72,13 @@ def name_of(found: Object) -> str:
 
 
 def json_lines(path: Path, start: int = 0) -> tuple[Object, ...]:
-    """Read a file of JSON lines from a byte on; a line that is still being written is left out."""
+    """Read a file of JSON lines from a byte on; one that it falls into, or that is still being written, is left out."""
     if not path.exists():
         return ()
     with path.open("rb") as file:
-        file.seek(start)
+        if start:
+            file.seek(start - 1)
+            file.readline()
         whole, _, _ = file.read().rpartition(b"\n")
     return tuple(json.loads(line) for line in whole.splitlines() if line)
 
