@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster.binaries import MissingBinaryError, find_all
 from tests.cluster.plane import ControlPlane
-from tests.cluster.playing import Playing
+from tests.cluster.playing import Playing, apart
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 SERVICE_ACCOUNTS = ("asiarch-operator", "asiarch-gateway", "asiarch-agent")
@@ -47,6 +47,7 @@ def kubelet(plane: ControlPlane, tmp_path: Path) -> Iterator[Callable[..., Playi
         started.append(made)
         return made
 
-    yield start
-    for made in started:
-        made.remove()
+    with apart(plane):
+        yield start
+        for made in started:
+            made.remove()

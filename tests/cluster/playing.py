@@ -1,7 +1,8 @@
 """The test's end of a playing kubelet: starts it, gives it faults, reads its ledger."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -84,3 +85,31 @@ class Playing(Process):
             self.plane.request("DELETE", f"/api/v1/nodes/{self.node}")
         if died:
             raise ProcessError(f"{self.name} has died of itself. {self.last_words()}")
+
+
+@contextmanager
+def apart(plane: ControlPlane) -> Iterator[None]:
+    """Keep pods from the nodes that are there already, as long as the block lasts: each test has nodes of its own."""
+    nodes = [node for node in plane.get("/api/v1/nodes")["items"] if not node["spec"].get("unschedulable")]
+    others = [f"/api/v1/nodes/{node['metadata']['name']}" for node in nodes]
+    try:
+        for path in others:
+            _cordon(plane, path, on=True)
+        yield
+    finally:
+        for path in others:
+            _cordon(plane, path, on=False)
+
+
+def _cordon(plane: ControlPlane, path: str, *, on: bool) -> None:
+    """Say whether a node takes pods, and wait until the scheduler has heard; a node that is gone needs nothing."""
+    if not plane.exists(path):
+        return
+    patch = {"spec": {"unschedulable": on or None}}
+    plane.request("PATCH", path, patch, kind="application/merge-patch+json")
+    plane.wait_for(lambda: _is_cordoned(plane, path) == on, f"{path} to be cordoned: {on}", 30)
+
+
+def _is_cordoned(plane: ControlPlane, path: str) -> bool:
+    taints = plane.get(path)["spec"].get("taints", ())
+    return any(taint["key"] == "node.kubernetes.io/unschedulable" for taint in taints)

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.cluster.fixtures import RESTRICTED, SERVICE_ACCOUNTS
 from tests.cluster.plane import ControlPlane
-from tests.cluster.playing import Playing
+from tests.cluster.playing import Playing, apart
 from tests.cluster.rig import API, Rig, rig
 
 Object = dict[str, Any]
@@ -19,12 +19,14 @@ def shared_rig(plane: ControlPlane, folder: Path, words: Sequence[str] = (), **p
     """Everything up in a namespace of its own; orders are played instantly unless told otherwise."""
     name = plane.namespace(f"{folder.name}-{os.getpid()}", SERVICE_ACCOUNTS, RESTRICTED)
     options = {"training": "instant", "agents": "instant", **playing}
-    kubelet = Playing(plane, folder, f"node-{name}", **options).start_ready()
     try:
-        with rig(plane, name, folder, kubelet, words) as made:
-            yield made
+        with ExitStack() as stack:
+            stack.enter_context(apart(plane))
+            kubelet = Playing(plane, folder, f"node-{name}", **options)
+            stack.callback(kubelet.remove)
+            kubelet.start_ready()
+            yield stack.enter_context(rig(plane, name, folder, kubelet, words))
     finally:
-        kubelet.remove()
         if plane.exists(f"/api/v1/namespaces/{name}"):
             plane.request("DELETE", f"/api/v1/namespaces/{name}")
 

@@ -24,8 +24,10 @@ def test_f4_a_broken_watch_breaks_no_invariant(shared_stage: Stage, kind: WatchK
         scene.proxy.faults(Faults(watches=(fault,)))
         assert scenarios.play(scene, scenarios.small(name)) == []
         lost = "event-lost" if kind in {"drop", "bookmarks"} else name
-        assert scene.proxy.state()["faults"].get(lost, 0) >= 1
-        assert scene.operator.starts <= 2
+        served = scene.proxy.state()["faults"].get(lost, 0)
+        assert served >= 1
+        # Each refusal of a watch may end a process; whatever else befalls watches, one at most.
+        assert scene.operator.starts <= 1 + (served if kind == "gone" else 1)
 
 
 @pytest.mark.skipif(not FULL, reason="takes two minutes: ASIARCH_FULL=1")
