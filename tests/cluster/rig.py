@@ -50,7 +50,9 @@ class Rig:
 
     def search(self, name: str) -> dict[str, Any]:
         """A search as it stands."""
-        found: dict[str, Any] = self.plane.get(f"{API}/namespaces/{self.namespace}/architecturesearches/{name}")
+        found: dict[str, Any] = self.plane.get(
+            f"{API}/namespaces/{self.namespace}/architecturesearches/{name}"
+        )
         return found
 
     def candidates(self) -> list[dict[str, Any]]:
@@ -100,7 +102,9 @@ def rig(
             *("--namespace", namespace, "--gateway-url", f"http://127.0.0.1:{serving}"),
             *("--agent-image", "agent", "--trainer-image", "trainer", *words),
         )
-        history = stack.enter_context(History(plane.url, plane.admin_token, namespace, folder / "history.jsonl"))
+        history = stack.enter_context(
+            History(plane.url, plane.admin_token, namespace, folder / "history.jsonl")
+        )
         stack.enter_context(gateway)
         made = Rig(plane, namespace, folder, kubelet, proxy, gateway, operator, history)
         stack.callback(operator.kill)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.cluster import checker
+from tests.cluster.checks.lineage import canonical
 from tests.cluster.plane import ControlPlane
 from tests.cluster.playing import Playing
 from tests.cluster.rig import rig
@@ -22,7 +23,7 @@ SECONDS = 1500
 def test_the_example_comes_to_the_same_lineage_and_scores_as_on_a_laptop(
     plane: ControlPlane, namespace: str, tmp_path: Path, kubelet: Callable[..., Playing]
 ) -> None:
-    command = [Path(sys.executable).with_name("asiarch"), "run", EXAMPLE, "--dir", tmp_path]
+    command = [str(Path(sys.executable).with_name("asiarch")), "run", str(EXAMPLE), "--dir", str(tmp_path)]
     with (tmp_path / "laptop.log").open("wb") as log:
         laptop = subprocess.Popen(command, stdout=log, stderr=log)
     try:
@@ -37,4 +38,4 @@ def test_the_example_comes_to_the_same_lineage_and_scores_as_on_a_laptop(
         laptop.kill()
     there = [yaml.safe_load(p.read_text()) for p in (tmp_path / "quickstart" / "candidates").glob("*.yaml")]
     assert faults == []
-    assert checker.canonical(evidence.candidates) == checker.canonical(there)
+    assert canonical(evidence.candidates) == canonical(there)
