@@ -16,7 +16,7 @@ SHELL := /bin/bash
 # Training runs on one thread each, so that results repeat and searches share the cores fairly.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test test-here test-cluster test-sweep test-node check lint types imports unused generated bench crds lock setup \
+.PHONY: help demo test test-here test-cluster test-long test-sweep test-node check lint types imports unused generated bench crds lock setup \
 	clean
 
 help: ## Show this list.
@@ -28,12 +28,15 @@ demo: $(READY) ## Run a whole search on this machine, from set-up to report.
 test: test-here test-cluster ## Run every test that needs no GPU and no node: those on this machine, then on a control plane.
 
 test-here: $(READY) ## Run what needs no cluster; core and API must be covered to the last branch.
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not gpu and not cluster and not node' --cov --cov-report=
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not gpu and not cluster and not node and not long' --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=100
 
 test-cluster: $(READY) ## Run searches on a real API server, with a playing kubelet; builds Kubernetes if it isn't at hand.
 	$(BIN)/python -m tests.cluster.binaries
-	$(BIN)/pytest -n 2 --dist loadfile -m 'cluster and not node' tests/cluster
+	$(BIN)/pytest -n 2 --dist loadfile -m 'cluster and not node and not long' tests/cluster
+
+test-long: $(READY) ## Run the example whole, and what disturbs a whole control plane; a quarter of an hour.
+	$(BIN)/pytest -m 'long' tests/cluster
 
 test-sweep: $(READY) ## Kill the operator around every write of a search, once each; half an hour.
 	$(BIN)/python -m tests.cluster.sweep

@@ -18,6 +18,7 @@ from tests.cluster.plane import ApiError, ControlPlane, Flags
 from tests.cluster.processes import Process
 from tests.cluster.stage import FULL, Scene, Stage, stage
 
+pytestmark = pytest.mark.long
 OUTAGE = 300.0 if FULL else 5.0
 STILL = 10.0
 BACK_IN_SYNC = 30.0

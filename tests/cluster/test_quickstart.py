@@ -19,7 +19,7 @@ EXAMPLE = ROOT / "examples" / "quickstart.yaml"
 SECONDS = 1500
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_example_comes_to_the_same_lineage_and_scores_as_on_a_laptop(
     plane: ControlPlane, namespace: str, tmp_path: Path, kubelet: Callable[..., Playing]
 ) -> None:

@@ -7,6 +7,7 @@ on a laptop, in the jails of `asiarch.local.nursery`. Every other command is sim
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -172,6 +173,9 @@ async def _started(launch: Launch) -> int:
     program, *words = launch.command
     if program in {"python", "python3"}:
         program = sys.executable
+    if shutil.which(program) is None:
+        # As a container's runtime answers; such pods are others', which nobody plays.
+        return 127
     with launch.log.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             program, *words, cwd=launch.cwd, env=_environment(launch), stdout=log, stderr=log
