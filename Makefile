@@ -25,7 +25,7 @@ help: ## Show this list.
 demo: $(READY) ## Run a whole search on this machine, from set-up to report.
 	$(BIN)/asiarch run examples/quickstart.yaml
 
-test: test-here test-cluster ## Run every test that needs no GPU and no node: those on this machine, then on a control plane.
+test: test-here test-cluster ## Run the tests: those on this machine, then those on a control plane; test-long and test-node are apart.
 
 test-here: $(READY) ## Run what needs no cluster; core and API must be covered to the last branch.
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not gpu and not cluster and not node and not long' --cov --cov-report=
