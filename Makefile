@@ -16,7 +16,7 @@ SHELL := /bin/bash
 # Training runs on one thread each, so that results repeat and searches share the cores fairly.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test test-here test-cluster test-long test-sweep test-node check lint types imports unused generated bench crds lock setup \
+.PHONY: help demo test test-here test-cluster test-sweep test-node check lint types imports unused generated bench crds lock setup \
 	clean
 
 help: ## Show this list.
@@ -25,18 +25,15 @@ help: ## Show this list.
 demo: $(READY) ## Run a whole search on this machine, from set-up to report.
 	$(BIN)/asiarch run examples/quickstart.yaml
 
-test: test-here test-cluster ## Run the tests: those on this machine, then those on a control plane; test-long and test-node are apart.
+test: test-here test-cluster ## Run the tests: those on this machine, then those on a control plane; test-sweep and test-node are apart.
 
 test-here: $(READY) ## Run what needs no cluster; core and API must be covered to the last branch.
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not gpu and not cluster and not node and not long' --cov --cov-report=
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not gpu and not cluster and not node' --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=100
 
 test-cluster: $(READY) ## Run searches on a real API server, with a playing kubelet; builds Kubernetes if it isn't at hand.
 	$(BIN)/python -m tests.cluster.binaries
-	$(BIN)/pytest -n 2 --dist loadfile -m 'cluster and not node and not long' tests/cluster
-
-test-long: $(READY) ## Run the example whole, and what disturbs a whole control plane; a quarter of an hour.
-	$(BIN)/pytest -m 'long' tests/cluster
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'cluster and not node' tests/cluster
 
 test-sweep: $(READY) ## Kill the operator around every write of a search, once each; half an hour.
 	$(BIN)/python -m tests.cluster.sweep

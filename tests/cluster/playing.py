@@ -77,14 +77,19 @@ class Playing(Process):
         self.start().await_ready(self.ready, seconds)
         return self
 
+    def check(self) -> None:
+        """Raises ProcessError if it has died of itself."""
+        if self.died():
+            raise ProcessError(f"{self.name} has died of itself. {self.last_words()}")
+
     def remove(self) -> None:
         """Kill it and delete its node; raises ProcessError if it has died of itself."""
-        died = self.died()
-        self.kill()
-        if self.plane.exists(f"/api/v1/nodes/{self.node}"):
-            self.plane.request("DELETE", f"/api/v1/nodes/{self.node}")
-        if died:
-            raise ProcessError(f"{self.name} has died of itself. {self.last_words()}")
+        try:
+            self.check()
+        finally:
+            self.kill()
+            if self.plane.exists(f"/api/v1/nodes/{self.node}"):
+                self.plane.request("DELETE", f"/api/v1/nodes/{self.node}")
 
 
 @contextmanager

@@ -83,7 +83,7 @@ def rig(
     plane: ControlPlane, namespace: str, folder: Path, kubelet: Playing, words: Sequence[str] = ()
 ) -> Iterator[Rig]:
     """Set everything up and start it; `words` are further arguments of the operator."""
-    grant(plane, namespace)
+    grant(plane, namespace, *(["lease.enabled=true"] if "--lease" in words else []))
     with ExitStack() as stack:
         ports = Ports()
         stack.callback(ports.close)
@@ -114,9 +114,9 @@ def rig(
         yield made
 
 
-def grant(plane: ControlPlane, namespace: str) -> None:
-    """Give our accounts the rights of the chart, and no other."""
-    rendered = chart.render("crds.enabled=false", namespace=namespace)
+def grant(plane: ControlPlane, namespace: str, *values: str) -> None:
+    """Give our accounts the rights of the chart with these values, and no other."""
+    rendered = chart.render("crds.enabled=false", *values, namespace=namespace)
     rights = [item for item in rendered if item["kind"] in _RIGHTS]
     plane.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(rights))
 

@@ -16,7 +16,10 @@ Object = dict[str, Any]
 
 @contextmanager
 def shared_rig(plane: ControlPlane, folder: Path, words: Sequence[str] = (), **playing: Any) -> Iterator[Rig]:
-    """Everything up in a namespace of its own; orders are played instantly unless told otherwise."""
+    """Everything up in a namespace of its own; orders are played instantly unless told otherwise.
+
+    `{namespace}` in the operator's `words` becomes that namespace.
+    """
     name = plane.namespace(f"{folder.name}-{os.getpid()}", SERVICE_ACCOUNTS, RESTRICTED)
     options = {"training": "instant", "agents": "instant", **playing}
     try:
@@ -25,7 +28,8 @@ def shared_rig(plane: ControlPlane, folder: Path, words: Sequence[str] = (), **p
             kubelet = Playing(plane, folder, f"node-{name}", **options)
             stack.callback(kubelet.remove)
             kubelet.start_ready()
-            yield stack.enter_context(rig(plane, name, folder, kubelet, words))
+            told = [word.format(namespace=name) for word in words]
+            yield stack.enter_context(rig(plane, name, folder, kubelet, told))
     finally:
         if plane.exists(f"/api/v1/namespaces/{name}"):
             plane.request("DELETE", f"/api/v1/namespaces/{name}")

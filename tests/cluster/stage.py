@@ -79,7 +79,8 @@ class Scene(Rig):
             time.sleep(_POLL_SECONDS)
 
     def keep_running(self) -> None:
-        """Start an operator that has ended again, as a Deployment would."""
+        """Start an operator that has ended again, as a Deployment would; without its kubelet nothing ever ends."""
+        self.kubelet.check()
         if not self.operator.running:
             self.start_operator()
 

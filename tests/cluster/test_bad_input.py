@@ -232,6 +232,7 @@ def test_E19_a_foreign_finalizer_is_left_alone_and_nothing_starts_behind_it(cast
     time.sleep(3)
     assert {job["metadata"]["name"] for job in objects(cast, "jobs", "asiarch.dev/search=kept")} <= before
     assert cast.search("kept")["metadata"]["finalizers"] == ["example.com/mine"]
+    assert "example.com/mine" in events_about(cast, "kept")["DeletionWaits"]["note"]
     edit(cast, "kept", {"metadata": {"finalizers": None}})
     cast.plane.wait_for(lambda: candidates_of(cast, "kept") == [], "its candidates to go", 30)
 

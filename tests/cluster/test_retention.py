@@ -116,11 +116,13 @@ def test_what_repeats_an_archived_one_is_drawn_again(cast: Rig) -> None:
     drawn = f"s-{count:04d}"
     cast.plane.wait_for(lambda: candidate(cast, drawn)["status"].get("resamples") == 1, "another draw", 30)
     settled(cast, "s")
-    records = archive(cast, "s")
-    digest = (
-        records[drawn]["digest"] if drawn in records else candidate(cast, drawn)["status"]["code"]["digest"]
-    )
-    assert digest != twin["digest"]
+    assert digests(cast, "s")[drawn] != twin["digest"]
+
+
+def digests(cast: Rig, name: str) -> dict[str, str]:
+    """Of every candidate's file; objects are read first, for they go when the archive has them."""
+    live = {c["metadata"]["name"]: c["status"]["code"]["digest"] for c in candidates_of(cast, name)}
+    return live | {record["name"]: record["digest"] for record in archive(cast, name).values()}
 
 
 def pods_of(cast: Rig, order: str) -> list[Object]:

@@ -13,7 +13,8 @@ from asiarch.api.search import ArchitectureSearch, Best, SearchStatus
 from asiarch.core.actions import CandidateWrite, Plan, SearchWrite
 from asiarch.core.observation import Child, Observation, Trouble
 from asiarch.core.reconcile import reconcile
-from asiarch.kube.events import Event, due, note
+from asiarch.kube.events import Event, due, note, of_leaving
+from asiarch.kube.kept import Leaving, read_search
 from tests.builders import T0, a_candidate, a_search, an_observation
 
 STARTED = SearchStatus(started_at=timestamp(T0))
@@ -45,6 +46,17 @@ def test_a_plan_that_writes_nothing_says_nothing() -> None:
     trouble = Trouble(Reason.FORBIDDEN, "jobs may not be created", fatal=True)
     troubled = Observation(seen.search, seen.candidates, seen.records, seen.children, troubles=(trouble,))
     assert due(troubled, Plan()) == ()
+
+
+def test_a_search_that_leaves_tells_whose_finalizers_keep_it() -> None:
+    metadata = {"name": "s", "namespace": "lab", "uid": "u-1", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    metadata |= {"finalizers": ["foregroundDeletion", "example.com/mine"]}
+    leaving = read_search({"metadata": metadata})
+    assert isinstance(leaving, Leaving)
+    event = of_leaving(("lab", "s"), leaving)
+    assert event is not None
+    assert "finalizers example.com/mine, " in event.note
+    assert of_leaving(("lab", "s"), Leaving("u-1", ())) is None
 
 
 def test_the_first_turn_of_a_search_tells_that_it_started() -> None:

@@ -13,10 +13,12 @@ from asiarch.core.actions import CandidateWrite, Plan, SearchWrite
 from asiarch.core.observation import TERMINAL, Observation, Trouble
 from asiarch.kube.client import CANDIDATES, SEARCHES, Kind
 from asiarch.kube.domain import BAD
+from asiarch.kube.kept import Leaving
+from asiarch.kube.store import SearchKey
 
 EventType = Literal["Normal", "Warning"]
 MAX_NOTE_BYTES = 1024
-STARTED, NEW_BEST = "Started", "NewBest"
+STARTED, NEW_BEST, DELETION_WAITS = "Started", "NewBest", "DeletionWaits"
 """The reasons of events that aren't a `Reason` of the API."""
 PHASES: dict[SearchPhase, EventType] = {
     "Running": "Normal",
@@ -65,6 +67,18 @@ def due(seen: Observation, plan: Plan) -> tuple[Event, ...]:
         for event in found:
             events.setdefault((event.subject.uid, event.reason), event)
     return tuple(events.values())
+
+
+def of_leaving(key: SearchKey, leaving: Leaving) -> Event | None:
+    """Who keeps a search from going, if somebody does."""
+    if not leaving.finalizers:
+        return None
+    holders = ", ".join(leaving.finalizers)
+    text = (
+        f"Nothing new starts. The deletion waits for the finalizers {holders}, which asiarch neither sets nor removes: "
+        "whoever set them has to."
+    )
+    return Event(Subject(SEARCHES, *key, leaving.uid), "Warning", DELETION_WAITS, "Delete", text)
 
 
 def note(text: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -46,12 +47,21 @@ _STATUS = (
 )
 
 
+_KUBERNETES = frozenset({"foregroundDeletion", "orphan"})
+"""Finalizers of the garbage collector, which takes them away by itself."""
+
+
 class Unreadable(Exception):  # noqa: N818 - it is kept in an object's place, and rarely raised
     """An object that the API server accepted and we can't read: another version's, or edited past our schema."""
 
 
+@dataclass(frozen=True, slots=True)
 class Leaving:
     """A search that is being deleted: nothing is started for it any more."""
+
+    uid: str
+    finalizers: tuple[str, ...]
+    """What somebody else set, and what its deletion waits for; ours are none."""
 
 
 def search_of_label(found: Object) -> str:
@@ -72,11 +82,16 @@ def search_itself(found: Object) -> str:
 def read_search(found: Object) -> ArchitectureSearch | Leaving | Unreadable:
     """A search as a model."""
     if found["metadata"].get("deletionTimestamp"):
-        return Leaving()
+        return _leaving(found["metadata"])
     try:
         return ArchitectureSearch.model_validate(found)
     except ValidationError as error:
         return Unreadable(_first(error))
+
+
+def _leaving(metadata: Object) -> Leaving:
+    holders = (name for name in metadata.get("finalizers") or () if name not in _KUBERNETES)
+    return Leaving(metadata["uid"], tuple(holders))
 
 
 class KeptCandidate:

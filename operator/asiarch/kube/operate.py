@@ -24,6 +24,7 @@ from asiarch.kube import events, handlers
 from asiarch.kube.client import Api, ApiError, Kind, Object, configured
 from asiarch.kube.cluster import SELECTORS, Cluster, spread
 from asiarch.kube.deployment import Deployment
+from asiarch.kube.kept import Leaving
 from asiarch.kube.lease import Claim, Clocks, Lease
 from asiarch.kube.limits import Limits
 from asiarch.kube.metrics import Build, Metrics
@@ -102,9 +103,12 @@ class Operator:
         for event in events.due(seen, plan):
             self._recorder.record(event, self._api.now())
 
-    def gone(self, key: SearchKey) -> None:
-        """Forget a search that is no more."""
+    def gone(self, key: SearchKey, leaving: Leaving | None) -> None:
+        """Forget a search that is no more; say what its object still waits for."""
         self._metrics.forget(*key)
+        event = None if leaving is None else events.of_leaving(key, leaving)
+        if event is not None:
+            self._recorder.record(event, self._api.now())
 
     def _ring(self, kind: Kind, event: str | None, found: Object) -> None:
         """Take an event; an error of ours ends the process instead of being swallowed by the framework."""

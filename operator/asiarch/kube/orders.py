@@ -52,8 +52,8 @@ class Orders:
 
     cluster: Cluster
     key: SearchKey
-    named: dict[str, str] = field(default_factory=dict)
-    """Orders that this process named in a candidate's status, and whose; kept as long as that candidate is at work."""
+    named: dict[str, tuple[str, OrderRef]] = field(default_factory=dict)
+    """Orders that this process named, by the name: in whose status, and how; kept while that candidate is at work."""
     wake_after: float | None = None
     """Seconds until time alone changes what was seen last."""
     troubles: list[Trouble] = field(default_factory=list)
@@ -99,7 +99,7 @@ class Orders:
         before, after = candidate.status.order, status.order
         fresh = after is not None and (before is None or before.name != after.name)
         if after is not None and fresh:
-            self.named[after.name] = candidate.name
+            self.named[after.name] = (candidate.name, after)
         try:
             yield
         except ApiError as error:
@@ -151,7 +151,7 @@ class Orders:
 
     def _forget_all_but(self, named: Mapping[str, object], live: Sequence[Candidate]) -> None:
         at_work = {candidate.name for candidate in live}
-        self.named = {order: whose for order, whose in self.named.items() if whose in at_work}
+        self.named = {order: one for order, one in self.named.items() if one[0] in at_work}
         memories: tuple[dict[str, Any], ...] = (
             self._seen,
             self._missing,
@@ -236,7 +236,10 @@ class Orders:
         if ref.name in self._stopped:
             return self._ended(ref, (_lost(ref, *self._stopped[ref.name]),))
         clock = self.cluster.clock()
-        if ref.name in self.named and clock - self._asked.get(ref.name, clock) < UNSURE:
+        if (
+            self.named.get(ref.name) == (candidate.name, ref)
+            and clock - self._asked.get(ref.name, clock) < UNSURE
+        ):
             return None
         return await self._nowhere(candidate, ref, now)
 

@@ -12,7 +12,7 @@ from asiarch.core.actions import Plan
 from asiarch.core.observation import Observation
 from asiarch.kube.client import JOBS, PODS, ApiError, Kind, Object
 from asiarch.kube.cluster import Cluster
-from asiarch.kube.kept import Unreadable
+from asiarch.kube.kept import Leaving, Unreadable
 from asiarch.kube.metrics import Metrics, Outcome
 from asiarch.kube.news import is_news
 from asiarch.kube.queue import WorkQueue
@@ -33,8 +33,8 @@ class Listener(Protocol):
     def took_turn(self, key: SearchKey, seen: Observation, plan: Plan) -> None:
         """Take note of a turn that succeeded."""
 
-    def gone(self, key: SearchKey) -> None:
-        """Take note that a search is no more."""
+    def gone(self, key: SearchKey, leaving: Leaving | None) -> None:
+        """Take note that a search is no more, or only waits for somebody else to let it go."""
 
 
 class Worker:
@@ -137,7 +137,8 @@ class Worker:
     def _forget(self, key: SearchKey) -> None:
         self._worlds.pop(key, None)
         self.queue.forget(key)
-        self._listener.gone(key)
+        held = self._cluster.stores.searches.get(*key)
+        self._listener.gone(key, held.value if held is not None and isinstance(held.value, Leaving) else None)
 
 
 async def heartbeat(beat: Callable[[float], None], every: float) -> None:

@@ -1,9 +1,10 @@
 """What happens in a pod: an instant play, a real one, or a fault."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from hashlib import sha256
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from asiarch.api.order import Order
 from asiarch.api.reason import Reason
@@ -14,6 +15,8 @@ from tests.cluster.kubelet.life import Life, Settings
 from tests.cluster.kubelet.results import Sender
 from tests.cluster.kubelet.sandbox import Launch, UnreadyError
 from tests.cluster.kubelet.status import KILLED, Ended, Running, Waiting, disruption
+
+T = TypeVar("T")
 
 _LOOK_AGAIN_SECONDS = 0.3
 _NODE_LOST_SECONDS = 1.0
@@ -105,10 +108,10 @@ async def _sender(life: Life) -> Sender:
     """A way to the gateway with the token that the pod's volume asks for."""
     if life.stage.settings.agents == "direct":
         return Sender(life.stage.api, life.pod, "", "")
-    env = await life.sandbox.environment(life.pod["spec"]["containers"][0])
+    env = await _ready(life, lambda: life.sandbox.environment(life.pod["spec"]["containers"][0]))
     sources = [s for v in life.pod["spec"]["volumes"] for s in v.get("projected", {}).get("sources", ())]
     tokens = [s["serviceAccountToken"] for s in sources if "serviceAccountToken" in s]
-    token = await life.sandbox.token(tokens[0])
+    token = await _ready(life, lambda: life.sandbox.token(tokens[0]))
     return Sender(life.stage.api, life.pod, env["ASIARCH_GATEWAY"], token)
 
 
@@ -127,7 +130,7 @@ async def _send(life: Life, sender: Sender, *, twice: bool) -> None:
 
 async def _real(life: Life, fault: Fault | None) -> None:
     """Run every container as a child process."""
-    launches = await _prepared(life)
+    launches = await _ready(life, life.sandbox.prepare)
     life.run_all()
     await life.tell()
     if fault and fault.fault == "slow":
@@ -137,10 +140,11 @@ async def _real(life: Life, fault: Fault | None) -> None:
             group.create_task(_contain(life, launch))
 
 
-async def _prepared(life: Life) -> list[Launch]:
+async def _ready(life: Life, make: Callable[[], Awaitable[T]]) -> T:
+    """What a pod needs to start, once it can be had."""
     while True:
         try:
-            return await life.sandbox.prepare()
+            return await make()
         except UnreadyError as unready:
             await _wait(life, unready.waiting)
 

@@ -17,6 +17,8 @@ Object = dict[str, Any]
 JSON = "application/json"
 STRATEGIC = "application/strategic-merge-patch+json"
 """Conditions merge by type: what others said of a pod stays."""
+GONE = {404, 409}
+"""An object that isn't there any more, or is another one of the same name."""
 _TRANSIENT = {408, 429, 500, 502, 503, 504}
 _RETRY_SECONDS = 0.2
 _MOST_RETRY_SECONDS = 3.0

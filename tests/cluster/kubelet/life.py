@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from asiarch.api.order import Order, Result
-from tests.cluster.kubelet.api import STRATEGIC, Api, Object, RefusedError
+from tests.cluster.kubelet.api import GONE, STRATEGIC, Api, Object, RefusedError
 from tests.cluster.kubelet.children import Children
 from tests.cluster.kubelet.faults import Faults, Told
 from tests.cluster.kubelet.play import digest
@@ -26,8 +26,6 @@ Play = Literal["instant", "real"]
 AgentPlay = Literal["instant", "real", "direct"]
 
 _INDEX = "batch.kubernetes.io/job-completion-index"
-_GONE = {404, 409}
-"""A pod that isn't there any more, or is another one of the same name."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +167,7 @@ def ignoring_gone() -> Iterator[None]:
     try:
         yield
     except RefusedError as error:
-        if error.status not in _GONE:
+        if error.status not in GONE:
             raise
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.kubelet.api import Api, Object
+from tests.cluster.kubelet.api import GONE, Api, Object, RefusedError
 from tests.cluster.kubelet.status import Waiting
 
 _TERMINATION_LOG = "/dev/termination-log"
@@ -108,14 +108,20 @@ class Sandbox:
         return data
 
     async def token(self, wanted: Object) -> str:
-        """A token of the pod's service account, bound to the pod."""
+        """A token of the pod's service account, bound to the pod; raises UnreadyError if either is gone."""
         metadata, account = self._pod["metadata"], self._pod["spec"]["serviceAccountName"]
         bound = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
         spec: Object = {"boundObjectRef": bound, "expirationSeconds": wanted.get("expirationSeconds", 3600)}
         if "audience" in wanted:
             spec["audiences"] = [wanted["audience"]]
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-        answer = await self._api.call("POST", f"{self._space}/serviceaccounts/{account}/token", body)
+        try:
+            answer = await self._api.call("POST", f"{self._space}/serviceaccounts/{account}/token", body)
+        except RefusedError as error:
+            # Account and pod go one after the other when their namespace is deleted.
+            if error.status not in GONE:
+                raise
+            raise UnreadyError(Waiting("ContainerCreating", str(error))) from None
         return str(answer["status"]["token"])
 
     async def _launch(self, spec: Object) -> Launch:
