@@ -49,9 +49,8 @@ def test_a_plan_that_writes_nothing_says_nothing() -> None:
 
 
 def test_a_search_that_leaves_tells_whose_finalizers_keep_it() -> None:
-    metadata = {"name": "s", "namespace": "lab", "uid": "u-1", "deletionTimestamp": "2026-01-01T00:00:00Z"}
-    metadata |= {"finalizers": ["foregroundDeletion", "example.com/mine"]}
-    leaving = read_search({"metadata": metadata})
+    when = {"deletionTimestamp": timestamp(T0), "finalizers": ["foregroundDeletion", "example.com/mine"]}
+    leaving = read_search({"metadata": {"name": "s", "namespace": "lab", "uid": "u-1", **when}})
     assert isinstance(leaving, Leaving)
     event = of_leaving(("lab", "s"), leaving)
     assert event is not None

@@ -153,13 +153,8 @@ class Orders:
         at_work = {candidate.name for candidate in live}
         self.named = {order: one for order, one in self.named.items() if one[0] in at_work}
         memories: tuple[dict[str, Any], ...] = (
-            self._seen,
-            self._missing,
-            self._asked,
-            self._stopped,
-            self._results,
-            self._refused,
-        )
+            self._seen, self._missing, self._asked, self._stopped, self._results, self._refused
+        )  # fmt: skip
         for memory in memories:
             for name in memory.keys() - named.keys():
                 del memory[name]
