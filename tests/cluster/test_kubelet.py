@@ -176,3 +176,12 @@ def test_an_outage_of_the_api_server_ends_nothing(bench: Bench, kubelet: Kubelet
     bench.plane.wait_ready()
     bench.until("train", "Complete")
     assert [e.event for e in playing.entries()] == ["started", "charged", "ended"]
+
+
+@pytest.mark.slow
+def test_a_node_that_was_silent_for_too_long_takes_pods_again(bench: Bench, kubelet: Kubelets) -> None:
+    playing = kubelet()
+    playing.pause()
+    bench.plane.wait_for(lambda: not playing.ready(), "the node to be given up", 60)
+    playing.resume()
+    bench.plane.wait_for(playing.ready, "the node to be back", 30)

@@ -26,10 +26,11 @@ class Kubelet:
     async def run(self) -> None:
         """Register the node and play its pods."""
         name, api = self._stage.settings.node, self._stage.api
-        await node.register(api, name, {**_CAPACITY, **dict(self._stage.settings.resources)})
+        resources = {**_CAPACITY, **dict(self._stage.settings.resources)}
+        await node.register(api, name, resources)
         bound = quote(f"spec.nodeName={name}")
         async with asyncio.TaskGroup() as group:
-            group.create_task(node.heartbeat(api, name))
+            group.create_task(node.heartbeat(api, name, resources))
             async for event, found in api.watch(f"/api/v1/pods?fieldSelector={bound}"):
                 if event == "LISTED":
                     self._relist(found["items"], group)

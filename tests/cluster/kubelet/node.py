@@ -19,18 +19,29 @@ async def register(api: Api, name: str, resources: dict[str, str]) -> None:
     made = _node(name, resources)
     with contextlib.suppress(RefusedError):
         await api.call("POST", "/api/v1/nodes", made)
-    await api.call("PATCH", f"/api/v1/nodes/{name}/status", {"status": made["status"]}, STRATEGIC)
+    await _say_ready(api, name, made)
     with contextlib.suppress(RefusedError):
         await api.call("POST", _LEASES, {"metadata": {"name": name}, "spec": _lease(name)})
 
 
-async def heartbeat(api: Api, name: str) -> None:
-    """Renew the node's lease for ever."""
+async def heartbeat(api: Api, name: str, resources: dict[str, str]) -> None:
+    """Renew the node's lease for ever; when it was renewed too late, as after an outage, say that the node is ready."""
     while True:
         # The lease goes with its node, and comes back with the next registration.
         with contextlib.suppress(RefusedError):
             await api.call("PATCH", f"{_LEASES}/{name}", {"spec": _lease(name)}, STRATEGIC)
+            if not _is_ready(await api.call("GET", f"/api/v1/nodes/{name}")):
+                await _say_ready(api, name, _node(name, resources))
         await asyncio.sleep(_HEARTBEAT_SECONDS)
+
+
+async def _say_ready(api: Api, name: str, node: Object) -> None:
+    await api.call("PATCH", f"/api/v1/nodes/{name}/status", {"status": node["status"]}, STRATEGIC)
+
+
+def _is_ready(node: Object) -> bool:
+    conditions = node.get("status", {}).get("conditions", ())
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def _lease(name: str) -> Object:
