@@ -39,7 +39,7 @@ def used(audit: Iterable[Object], user: str) -> dict[Right, Object]:
     found: dict[Right, Object] = {}
     for line in audit:
         target = line.get("objectRef", {})
-        if line["user"]["username"] != user or not target.get("resource"):
+        if deep(line, "user.username", "") != user or not target.get("resource"):
             continue
         subresource = f"/{target['subresource']}" if target.get("subresource") else ""
         right = (target.get("apiGroup", ""), target["resource"] + subresource, line["verb"])
