@@ -71,6 +71,18 @@ def test_F14_a_job_that_is_deleted_is_an_attempt_lost(cast: Rig) -> None:
     lost_once(cast, "job")
 
 
+def test_F14_what_an_agent_brought_counts_though_its_job_has_gone(cast: Rig) -> None:
+    """As after an outage longer than a Job's time to live: nobody pays for the same answer twice."""
+    order = at_work(cast, "gone", fault="slow", seconds=2)
+    cast.operator.kill()
+    cast.plane.wait_for(lambda: exists(cast, "configmaps", f"{order}-result"), "its result", 30)
+    cast.plane.wait_for(lambda: not runs(cast, order), "its end", 30)
+    delete(cast, order, "jobs", propagationPolicy="Background")
+    cast.start_operator()
+    sound(cast, "gone")
+    assert not any(e.order == "gone-0001-build-a2" for e in cast.kubelet.entries())
+
+
 def test_F14_a_pod_that_is_deleted_is_an_attempt_lost(cast: Rig) -> None:
     order = at_work(cast, "pod", kind="train")
     (pod,) = objects(cast, "pods", f"job-name={order}")

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from pydantic import ValidationError
-
 from asiarch.api.base import Instant
 from asiarch.api.candidate import Candidate, CandidateStatus, OrderRef
 from asiarch.api.names import ORDER, POD_UID, object_name, result_name
@@ -217,17 +215,29 @@ class Orders:
             # The pod's own news may come a moment later; a stranger's result is never taken.
             self._wake(1.0)
             return None
-        said = _read_result(ref, found)
+        return (self._read(ref, found),)
+
+    async def _left(self, candidate: Candidate, ref: OrderRef) -> tuple[Result, ...] | None:
+        """What an agent brought before its Job went by its time to live: what was paid for once isn't made again."""
+        if ref.kind == "train" or ref.name in self._stopped:
+            return None
+        found = await self.cluster.api.get(CONFIG_MAPS, self.key[0], result_name(ref.name))
+        ours = found is not None and controller(found) == candidate.metadata.uid
+        return (self._read(ref, found),) if found is not None and ours else None
+
+    def _read(self, ref: OrderRef, found: Object) -> Result:
+        """A result as its agent brought it; one that can't be read is a lost attempt."""
+        said = outcome.brought(ref, found)
         if isinstance(said, Result):
-            return (said,)
+            return said
         self.cluster.watcher.result_rejected(Reason.AGENT_FAILED)
-        return (_lost(ref, Reason.AGENT_FAILED, said),)
+        return _lost(ref, Reason.AGENT_FAILED, said)
 
     async def _without_job(self, candidate: Candidate, ref: OrderRef, now: Instant) -> Child | None:
         """No Job is known: gone, not there yet, or ours to create."""
         seen = self._seen.get(ref.name)
         if seen is not None:
-            return await self._vanished(ref, seen, now)
+            return await self._vanished(candidate, ref, seen, now)
         if ref.name in self._stopped:
             return self._ended(ref, (_lost(ref, *self._stopped[ref.name]),))
         clock = self.cluster.clock()
@@ -250,6 +260,8 @@ class Orders:
         if await self._runs(f"batch.kubernetes.io/job-name={object_name(ref.name)}", now):
             self._wake(1.0)
             return Child(ref.name)
+        if (left := await self._left(candidate, ref)) is not None:
+            return self._ended(ref, left)
         return self._lost(ref, "The order may have been started before, and its Job is not there.")
 
     async def _give_up(self, ref: OrderRef, held: Held[Object], lost: Result) -> None:
@@ -258,11 +270,13 @@ class Orders:
         await self._delete(held)
         self._wake(0.0)
 
-    async def _vanished(self, ref: OrderRef, uid: str, now: Instant) -> Child:
+    async def _vanished(self, candidate: Candidate, ref: OrderRef, uid: str, now: Instant) -> Child:
         """A Job that was there is gone; it is over when the API server knows no pod of it that still runs."""
         if await self._runs(f"batch.kubernetes.io/controller-uid={uid}", now):
             self._wake(1.0)
             return Child(ref.name)
+        if (left := await self._left(candidate, ref)) is not None:
+            return self._ended(ref, left)
         deleted = (Reason.LOST, "Its Job was deleted while it ran.")
         return self._ended(ref, (_lost(ref, *self._stopped.get(ref.name, deleted)),))
 
@@ -373,17 +387,6 @@ def _may_still_run(results: Sequence[Result], pods: Sequence[Object]) -> bool:
 
 def _lost(ref: OrderRef, reason: Reason, message: str) -> Result:
     return Result(order=ref.name, attempt=ref.attempt, reason=reason, message=message)
-
-
-def _read_result(ref: OrderRef, found: Object) -> Result | str:
-    """A result as its agent brought it, or what is wrong with it: the gateway has checked, and so do we."""
-    try:
-        result = Result.model_validate_json((found.get("data") or {}).get("result.json", ""))
-    except ValidationError as error:
-        return f"The result can't be read: {error.errors()[0]['msg']}"
-    if (result.order, result.attempt) != (ref.name, ref.attempt):
-        return f"The result is of {result.order}, attempt {result.attempt}."
-    return result
 
 
 def _refusal(error: ApiError) -> Reason | None:

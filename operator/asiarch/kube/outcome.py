@@ -84,6 +84,17 @@ class Case:
         )
 
 
+def brought(ref: OrderRef, found: Object) -> Result | str:
+    """A result as its agent brought it, or what is wrong with it: the gateway has checked, and so do we."""
+    try:
+        result = Result.model_validate_json((found.get("data") or {}).get("result.json", ""))
+    except ValidationError as error:
+        return f"The result can't be read: {error.errors()[0]['msg']}"
+    if (result.order, result.attempt) != (ref.name, ref.attempt):
+        return f"The result is of {result.order}, attempt {result.attempt}."
+    return result
+
+
 def results(case: Case, indices: int, pods: Sequence[Object]) -> tuple[Result, ...] | None:
     """What came of an order, one result for each index that has one; none while it is under way.
 
