@@ -56,7 +56,7 @@ def _call(line: Object) -> Call:
     target = line.get("objectRef", {})
     subresource = f"/{target['subresource']}" if target.get("subresource") else ""
     return Call(
-        user=line["user"]["username"],
+        user=line["user"].get("username", ""),
         verb=line["verb"],
         resource=target.get("resource", "") + subresource,
         name=target.get("name", ""),
