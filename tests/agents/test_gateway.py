@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asiarch.agents.gateway import Gateway, GatewayError, Patience
+from asiarch.agents.gateway import Gateway, GatewayError, Patience, UnansweredError
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -91,13 +91,39 @@ def test_a_retry_after_is_a_floor(token: Path) -> None:
     assert time.waits == [7, 0.5]
 
 
-@pytest.mark.parametrize("status", [302, 400, 401, 403, 409, 413, 501])
-def test_a_refusal_for_good_is_not_tried_again(token: Path, status: int) -> None:
+@pytest.mark.parametrize("status", [302, 401, 403, 405, 501])
+def test_what_a_person_must_mend_is_tried_a_few_times_and_never_the_agents_fault(
+    token: Path, status: int
+) -> None:
+    time = Time()
+    told = b'{"reason": "AccountRefused", "message": "wanted asiarch-agent"}'
+    with answering((status, {"Location": "http://127.0.0.1:1/"}, told)) as (url, asked):
+        said = f"^GET /v1/context: refused 5 times; {status} AccountRefused: wanted asiarch-agent$"
+        with pytest.raises(UnansweredError, match=said):
+            Gateway(url, token, time.patience()).context()
+        assert (len(asked), time.waits) == (5, [0.25, 0.5, 1, 2])
+
+
+def test_a_token_that_is_known_a_moment_later_is_served(token: Path) -> None:
+    time = Time()
+    with answering((401, {}, b""), (401, {}, b""), (200, {}, b"told")) as (url, _):
+        assert Gateway(url, token, time.patience()).context() == b"told"
+
+
+@pytest.mark.parametrize("status", [400, 413])
+def test_who_brings_nothing_can_bring_nothing_wrong(token: Path, status: int) -> None:
+    with answering((status, {}, b"<html>")) as (url, _), pytest.raises(UnansweredError):
+        Gateway(url, token, Time().patience()).context()
+
+
+@pytest.mark.parametrize("status", [400, 409, 413])
+def test_a_result_that_is_refused_for_good_is_not_tried_again(token: Path, status: int) -> None:
     time = Time()
     told = b'{"reason": "Because", "message": "It is so."}'
     with answering((status, {"Location": "http://127.0.0.1:1/"}, told)) as (url, asked):
-        with pytest.raises(GatewayError, match=f"^POST /v1/result: {status} Because: It is so.$"):
+        with pytest.raises(GatewayError, match=f"^POST /v1/result: {status} Because: It is so.$") as refusal:
             Gateway(url, token, time.patience()).store("result")
+        assert not isinstance(refusal.value, UnansweredError)
         assert (len(asked), time.waits) == (1, [])
 
 
@@ -120,7 +146,7 @@ def test_an_unreachable_gateway_is_tried_until_the_deadline(token: Path) -> None
 
 def test_an_address_that_is_none_is_not_tried_again(token: Path) -> None:
     time = Time()
-    with pytest.raises(GatewayError, match="gateway:8081"):
+    with pytest.raises(UnansweredError, match="gateway:8081"):
         Gateway("gateway:8081", token, time.patience()).context()
     assert time.waits == []
 

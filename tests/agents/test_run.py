@@ -14,6 +14,7 @@ from asiarch.api.order import Order, Result
 from asiarch.api.reason import Reason
 from tests.agents.contexts import a_context, a_rung, an_experiment
 from tests.agents.test_engineer import a_proposal
+from tests.agents.test_gateway import Answer, answering
 
 FAST = 1.5
 """Seconds; on an idle machine an import takes a fifth of one."""
@@ -97,3 +98,24 @@ def test_loading_the_agents_is_fast_and_loads_no_torch() -> None:
 
 def test_the_table_of_roles_is_whole() -> None:
     assert set(ROLES) == {"propose", "build", "repair", "analyze"}
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, os.EX_DATAERR), (409, os.EX_DATAERR), (413, os.EX_DATAERR), (403, os.EX_TEMPFAIL)],
+)
+def test_a_pods_exit_code_says_whose_fault_a_refusal_is(tmp_path: Path, status: int, code: int) -> None:
+    (tmp_path / "token").write_text("one")
+    context = a_context(parent=an_experiment())
+    told: Answer = (200, {}, context.model_dump_json(by_alias=True).encode())
+    with answering(told, (status, {}, b'{"reason": "Because", "message": "It is so."}')) as (url, _):
+        env = {
+            **os.environ,
+            "ASIARCH_ORDER": context.order.model_dump_json(by_alias=True),
+            "ASIARCH_GATEWAY": url,
+            "ASIARCH_TOKEN": str(tmp_path / "token"),
+        }
+        command = [sys.executable, "-m", "asiarch.agents.run"]
+        ended = subprocess.run(command, env=env, check=False, capture_output=True, text=True)
+    assert ended.returncode == code
+    assert ended.stderr.splitlines()[-1].endswith(f"{status} Because: It is so.")

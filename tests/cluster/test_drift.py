@@ -71,16 +71,24 @@ def test_F14_a_job_that_is_deleted_is_an_attempt_lost(cast: Rig) -> None:
     lost_once(cast, "job")
 
 
-def test_F14_what_an_agent_brought_counts_though_its_job_has_gone(cast: Rig) -> None:
-    """As after an outage longer than a Job's time to live: nobody pays for the same answer twice."""
-    order = at_work(cast, "gone", fault="slow", seconds=2)
+@pytest.mark.parametrize("gone", ["jobs", "pods"])
+def test_F14_what_an_agent_brought_counts_though_its_job_or_pod_has_gone(cast: Rig, gone: str) -> None:
+    """As after an outage longer than a Job's time to live, or with a node: nobody pays for the same answer twice."""
+    order = at_work(cast, gone, fault="slow", seconds=2)
     cast.operator.kill()
     cast.plane.wait_for(lambda: exists(cast, "configmaps", f"{order}-result"), "its result", 30)
     cast.plane.wait_for(lambda: not runs(cast, order), "its end", 30)
-    delete(cast, order, "jobs", propagationPolicy="Background")
+    names = (
+        [order]
+        if gone == "jobs"
+        else [p["metadata"]["name"] for p in objects(cast, "pods", f"job-name={order}")]
+    )
+    for name in names:
+        delete(cast, name, gone, propagationPolicy="Background")
+    cast.plane.wait_for(lambda: objects(cast, "pods", f"job-name={order}") == [], "its pod to go", 30)
     cast.start_operator()
-    sound(cast, "gone")
-    assert not any(e.order == "gone-0001-build-a2" for e in cast.kubelet.entries())
+    sound(cast, gone)
+    assert not any(e.order == f"{gone}-0001-build-a2" for e in cast.kubelet.entries())
 
 
 def test_F14_a_pod_that_is_deleted_is_an_attempt_lost(cast: Rig) -> None:

@@ -49,8 +49,8 @@ CASES = {
     "silence": Case(Fault("silence", kind="train"), "DeadlineExceeded", "repair-a1"),
     "agent-evict": Case(Fault("evict", kind="build"), "Evicted", "build-a2"),
     "agent-nodelost": Case(Fault("nodelost", kind="propose"), "NodeLost", "propose-a2"),
-    "agent-oom": Case(Fault("oom", kind="build"), "AgentFailed", "Failed"),
-    "agent-crash": Case(Fault("crash", kind="propose"), "AgentFailed", "Failed"),
+    "agent-oom": Case(Fault("oom", kind="build"), "InfrastructureFailed", "build-a2"),
+    "agent-crash": Case(Fault("crash", kind="propose"), "InfrastructureFailed", "propose-a2"),
     "agent-no-result": Case(Fault("exit0-without-result", kind="build"), "AgentFailed", "Failed"),
     "agent-silence": Case(Fault("silence", kind="build"), "AgentFailed", "Failed"),
 }

@@ -1,5 +1,6 @@
 """F4, F5, F6: watches that break, lag or lose events; lists from the past; states that nobody saw."""
 
+import time
 from typing import get_args
 
 import pytest
@@ -35,6 +36,31 @@ def test_f4_a_black_hole_is_noticed_within_90_seconds(shared_stage: Stage) -> No
     with shared_stage.scene() as scene:
         scene.proxy.faults(Faults(watches=(WatchFault(kind="black-hole", streams=len(WATCHED), after=2),)))
         assert scenarios.play(scene, scenarios.small("hole")) == []
+
+
+@pytest.mark.skipif(not FULL, reason="takes three minutes: ASIARCH_FULL=1")
+def test_f4_watches_that_never_begin_are_told_from_quiet_ones(shared_stage: Stage) -> None:
+    with shared_stage.scene(OFTEN) as scene:
+        roles = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{scene.namespace}/roles"
+        role = next(r for r in scene.plane.get(roles)["items"] if "watch" in str(r["rules"]))
+        deaf = [{**r, "verbs": [v for v in r["verbs"] if v != "watch"]} for r in role["rules"]]
+        where, merge = f"{roles}/{role['metadata']['name']}", "application/merge-patch+json"
+        scene.plane.request("PATCH", where, {"rules": deaf}, kind=merge)
+        assert scenarios.play(scene, scenarios.small("deaf")) == []
+        assert scene.operator.fetch("/livez") == "ok\n"
+
+        def dead() -> bool:
+            patch = {"metadata": {"annotations": {"moment": str(time.time())}}}
+            path = f"{API}/namespaces/{scene.namespace}/architecturesearches/deaf"
+            scene.plane.request("PATCH", path, patch, kind=merge)
+            return scene.operator.fetch("/livez") is None
+
+        scene.until(dead, "a dead watch", 150.0)
+        assert 'asiarch_watch_missed_total{kind="architecturesearches"}' in (
+            scene.operator.fetch("/metrics") or ""
+        )
+        scene.plane.request("PATCH", where, {"rules": role["rules"]}, kind=merge)
+        scene.until(lambda: not dead(), "the watch to live", 60.0)
 
 
 @pytest.mark.parametrize("how", ["reconnect", "restart"])

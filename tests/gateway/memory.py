@@ -1,5 +1,6 @@
 """A cluster in memory: ConfigMaps and TokenReviews as an API server keeps and answers them."""
 
+import asyncio
 import base64
 import copy
 import json
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from asiarch.gateway.cluster import AlreadyExistsError, Object, UnavailableError
+from asiarch.gateway.cluster import AlreadyExistsError, BusyError, Object, UnavailableError
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _MAX_BYTES = 1024 * 1024
@@ -23,8 +24,13 @@ class MemoryCluster:
     objects: dict[tuple[str, str], Object] = field(default_factory=dict)
     pods: set[str] = field(default_factory=set)
     reviews: int = 0
+    review_seconds: float = 0.0
+    """How long each one takes."""
+    most_at_once: int = 0
     down: bool = False
+    busy: bool = False
     _users: dict[str, tuple[Object, str, float]] = field(default_factory=dict)
+    _under_way: int = 0
 
     async def get_config_map(self, namespace: str, name: str) -> Object | None:
         self._answer()
@@ -46,6 +52,12 @@ class MemoryCluster:
     async def review(self, token: str, audience: str) -> Object:
         self._answer()
         self.reviews += 1
+        self._under_way += 1
+        self.most_at_once = max(self.most_at_once, self._under_way)
+        try:
+            await asyncio.sleep(self.review_seconds)
+        finally:
+            self._under_way -= 1
         user, wanted, expiry = self._users.get(token, ({}, "", 0.0))
         uid = user.get("extra", {}).get("authentication.kubernetes.io/pod-uid", [""])[0]
         if wanted != audience or self.clock() >= expiry or uid not in self.pods:
@@ -83,6 +95,8 @@ class MemoryCluster:
         self.objects[namespace, name] = {"metadata": metadata, "data": data}
 
     def _answer(self) -> None:
+        if self.busy:
+            raise BusyError("too much waits already", retry_after=3)
         if self.down:
             raise UnavailableError("503 ServiceUnavailable: etcd is gone", retry_after=2)
 

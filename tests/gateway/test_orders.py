@@ -85,7 +85,7 @@ def test_an_agent_whose_result_is_not_stored_says_so_and_fails(tmp_path: Path) -
         other = '{"order": "s-0001-propose-a1", "attempt": 1, "reason": "AgentFailed"}'
         assert served.ask("POST", "/v1/result", token, other.encode()).status_code == 201
         code, said = in_a_pod(served, context.order, token, tmp_path)
-    assert code == 1
+    assert code == os.EX_DATAERR
     assert said == (
         "s-0001-propose-a1: POST /v1/result: 409 ResultExists: "
         "The order s-0001-propose-a1 has another result already; the first one stands.\n"

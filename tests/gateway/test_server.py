@@ -57,6 +57,15 @@ def test_a_cluster_that_fails_is_told_apart_from_a_refusal() -> None:
         }
 
 
+def test_a_cluster_that_is_asked_too_much_asks_for_patience() -> None:
+    with gateway() as served:
+        token = ordered(served, a_context())
+        served.cluster.busy = True
+        reply = served.ask("GET", "/v1/context", token)
+        assert (reply.status_code, reply.headers["Retry-After"]) == (429, "3")
+        assert reply.json()["reason"] == "ClusterBusy"
+
+
 def test_each_request_leaves_one_line_without_token_or_texts(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "asiarch.gateway.audit")
     with gateway() as served:

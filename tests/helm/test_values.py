@@ -106,6 +106,13 @@ def test_objects_are_called_after_their_release(release: str, values: tuple[str,
     assert named in chart.of_kind("Deployment", chart.render(*values, release=release))
 
 
+def test_the_notes_have_another_namespace_get_what_fits_this_release() -> None:
+    notes = chart.text("watch.clusterWide=true", 'agents.serviceAccount="lab-agent"', notes=True)
+    command = next(line for line in notes.splitlines() if "--show-only templates/workloads.yaml" in line)
+    assert " -f values.yaml " in command
+    assert "helm get values asiarch -n system -o yaml > values.yaml" in notes
+
+
 def test_the_notes_say_how_to_go_on() -> None:
     notes = chart.text("watch.clusterWide=true", "networkPolicies.enabled=false", notes=True).partition(
         "NOTES:"

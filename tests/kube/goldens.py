@@ -24,7 +24,7 @@ ON_GPUS = Rung(
 )
 """Three seeds on accelerators, with text from a claim."""
 OVERLAY: Object = {
-    "metadata": {"labels": {"team": "seven", "kueue.x-k8s.io/priority-class": "low"}},
+    "metadata": {"labels": {"kueue.x-k8s.io/priority-class": "low"}},
     "spec": {
         "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-H100"},
         "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],

@@ -2,17 +2,30 @@
 
 import asyncio
 import base64
+import gzip
 import random
+import re
+import tracemalloc
 from dataclasses import replace
 
 import pytest
 
+from asiarch.api.reason import Reason
 from asiarch.api.search import ArchitectureSearch, Cost
 from asiarch.core.observation import Record
-from asiarch.kube.archive import FULL_BYTES, SEGMENT, Archive
+from asiarch.kube.archive import (
+    FULL_BYTES,
+    FULL_TEXT,
+    MOST_TEXT,
+    SEGMENT,
+    Archive,
+    ArchiveUnreadableError,
+    _read,
+)
 from asiarch.kube.client import CONFIG_MAPS, ApiError, Kind, Object
 from asiarch.kube.kept import read_result, search_of_label
 from asiarch.kube.store import Store
+from asiarch.kube.troubles import of_archive
 from tests.builders import a_search
 from tests.kube.memory import Memory
 
@@ -174,5 +187,119 @@ def test_a_segment_of_another_search_of_this_name_is_not_ours() -> None:
         assert await heir.records() == {}
         heir.owner = "uid-s"
         assert list((await heir.records()).values()) == records(1)
+
+    asyncio.run(scenario())
+
+
+def found(packed: bytes) -> dict[str, str]:
+    return {"records.jsonl.gz": base64.b64encode(packed).decode()}
+
+
+BROKEN = {
+    "a bomb": (gzip.compress(b" " * (MOST_TEXT + 1)), f"found more than {MOST_TEXT} bytes once unpacked"),
+    "a bomb of lines": (gzip.compress(b"\n1" * MOST_TEXT)[:1_000_000], f"more than {MOST_TEXT} bytes"),
+    "many lines": (
+        gzip.compress(b"1\n" * 2 * SEGMENT),
+        f"found {2 * SEGMENT} lines, wanted {SEGMENT} records",
+    ),
+    "no gzip": (b"records", "found what gzip can't unpack"),
+    "half a file": (gzip.compress(b"{}" * 1000)[:-9], "that are not one whole gzip file"),
+    "two files": (gzip.compress(b"") * 2, "that are not one whole gzip file"),
+    "no JSON": (gzip.compress(b"{"), "found a line 1 that is no record (JSONDecodeError)"),
+    "no record": (gzip.compress(b'{"name":1}'), "found a line 1 that is no record (ValidationError)"),
+    "a tower": (gzip.compress(b"[" * 100_000), "found a line 1 that is no record (RecursionError)"),
+    "no text": (gzip.compress(b"\xff\xfe\xfd"), "found a line 1 that is no record (UnicodeDecodeError)"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_segment_that_is_not_ours_to_read_is_named_and_not_unpacked(what: str) -> None:
+    packed, fault = BROKEN[what]
+
+    async def scenario() -> None:
+        memory = Memory()
+        await Archive(memory, a_store(), KEY).add(search(), records(1))
+        (segment,) = memory.objects.values()
+        segment["binaryData"] = found(packed)
+        archive = Archive(memory, await watched(memory), KEY)
+        with pytest.raises(ArchiveUnreadableError, match=re.escape(fault)) as error:
+            await archive.records()
+        assert str(error.value).startswith("ConfigMap s-archive-0000 (key: records.jsonl.gz) can't be read: ")
+
+    asyncio.run(scenario())
+
+
+def test_what_can_be_read_or_could_be_before_is_still_there_beside_what_cannot() -> None:
+    async def scenario() -> None:
+        memory, store = Memory(), a_store()
+        archive = Archive(memory, store, KEY)
+        await archive.add(search(), records(SEGMENT + 2))
+        for segment in memory.objects.values():
+            version = int(segment["metadata"]["resourceVersion"]) + 1000
+            segment["metadata"]["resourceVersion"] = str(version)
+        last = memory.objects["configmaps", "team", "s-archive-0001"]
+        whole, last["binaryData"] = last["binaryData"], found(b"records")
+        fresh = Archive(memory, await watched(memory), KEY)
+        assert list((await fresh.legible()).values()) == records(SEGMENT)
+        assert fresh.fault is not None
+        with pytest.raises(ArchiveUnreadableError):
+            await fresh.add(search(), records(1, first=SEGMENT + 2))
+        for one in memory.of(CONFIG_MAPS):
+            store.apply(one)
+        assert list((await archive.legible()).values()) == records(SEGMENT + 2)
+        assert archive.fault is not None
+        last["binaryData"] = whole
+        assert list((await fresh.records()).values()) == records(SEGMENT + 2)
+        assert fresh.fault is None
+
+    asyncio.run(scenario())
+
+
+def test_a_bomb_takes_no_more_memory_than_a_segment_of_ours() -> None:
+    packed = gzip.compress(b" " * 100_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArchiveUnreadableError):
+            _read({"metadata": {"name": "s-archive-0000"}, "binaryData": found(packed)})
+        assert tracemalloc.get_traced_memory()[1] < 4 * MOST_TEXT
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_search_stands_still_and_says_which_segment_and_what_to_do() -> None:
+    trouble = of_archive(ArchiveUnreadableError("s-archive-0000", "found x, wanted y"))
+    assert (trouble.reason, trouble.fatal) == (Reason.CONFIG_INVALID, True)
+    assert (
+        "ConfigMap s-archive-0000 (key: records.jsonl.gz) can't be read: found x, wanted y."
+        in trouble.message
+    )
+    assert "Put it back as it was; or delete it" in trouble.message
+
+
+def test_a_segment_is_closed_before_it_unpacks_to_more_than_is_read() -> None:
+    async def scenario() -> None:
+        memory = Memory()
+        wide = [replace(r, title="x" * 12_000) for r in records(2 * FULL_TEXT // 12_000)]
+        archive = Archive(memory, a_store(), KEY)
+        for first in range(0, len(wide), 300):
+            await archive.add(search(), wide[first : first + 300])
+        packed = [base64.b64decode(s["binaryData"]["records.jsonl.gz"]) for s in memory.objects.values()]
+        assert len(packed) == 3
+        assert all(len(gzip.decompress(one)) < FULL_TEXT + 13_000 for one in packed)
+        there = await Archive(memory, await watched(memory), KEY).records()
+        assert list(there.values()) == wide
+
+    asyncio.run(scenario())
+
+
+def test_a_segment_that_was_unpacked_and_packed_by_hand_is_read() -> None:
+    async def scenario() -> None:
+        memory = Memory()
+        await Archive(memory, a_store(), KEY).add(search(), records(2))
+        (segment,) = memory.objects.values()
+        text = gzip.decompress(base64.b64decode(segment["binaryData"]["records.jsonl.gz"]))
+        segment["binaryData"] = found(gzip.compress(text + b"\n"))
+        there = await Archive(memory, await watched(memory), KEY).records()
+        assert list(there.values()) == records(2)
 
     asyncio.run(scenario())

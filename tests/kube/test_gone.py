@@ -61,6 +61,15 @@ def test_one_that_nobody_saw_has_what_was_spent_on_it() -> None:
     assert baseline.origin == "Baseline"
 
 
+def test_what_was_reserved_for_its_order_is_booked_on_it_and_on_nobody_else() -> None:
+    reserved = {f"{name}-train-recall-a1": Cost(seconds=60.0) for name in ("s-0002", "s-0002-b", "s-0001")}
+    there = records(a_record(0), a_record(1, phase="Evaluating"), a_record(3, name="s-0002-b"))
+    gone = a_record(2, phase="Evaluating", cost=SPENT)
+    search = a_search(status=SearchStatus(reservations=reserved))
+    (found,) = lost(search, there, {**there, gone.name: gone})
+    assert found.cost == Cost(seconds=90.0)
+
+
 def test_one_that_is_counted_and_has_no_ordinal_yet_is_not_lost() -> None:
     waiting = a_record(-1, phase="Pending", name="mine", origin="User")
     there = records(a_record(0), a_record(1), waiting)

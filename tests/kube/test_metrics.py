@@ -30,7 +30,7 @@ UNITS = ("_seconds", "_bytes", "_total", "_ratio", "_info")
 WITHOUT_UNIT = {
     "asiarch_searches", "asiarch_candidates", "asiarch_best_score", "asiarch_frontier_size", "asiarch_generation",
     "asiarch_stagnation_candidates", "asiarch_budget_limit", "asiarch_budget_used", "asiarch_orphans",
-    "asiarch_store_objects", "asiarch_leader", "asiarch_workqueue_depth",
+    "asiarch_store_objects", "asiarch_leader", "asiarch_workqueue_depth", "asiarch_namespace_unreachable",
 }  # fmt: skip
 
 
@@ -84,6 +84,8 @@ def busy(metrics: Metrics) -> Metrics:
     metrics.watch_event("jobs", T0)
     metrics.stored("jobs", 3)
     metrics.relisted("jobs")
+    metrics.watch_missed("jobs")
+    metrics.reaches("team", reachable=False)
     metrics.api_request("GET", "jobs", 200, 0.01)
     metrics.leads(leader=True)
     metrics.event("posted")

@@ -338,35 +338,6 @@ class TestSeveralSeeds:
         assert [one.reason for one in found] == [None, Reason.EVICTED]
 
 
-class TestAnAgent:
-    def test_that_runs_is_waited_for(self) -> None:
-        assert results(AGENT, the_job(AGENT), a_pod(AGENT)) is None
-
-    def test_is_waited_for_until_its_job_has_ended(self) -> None:
-        pod = a_pod(AGENT, ended("agent"), phase="Succeeded")
-        assert results(AGENT, the_job(AGENT), pod) is None
-
-    def test_that_ends_well_without_a_result_has_failed(self) -> None:
-        pod = a_pod(AGENT, ended("agent"), phase="Succeeded")
-        found = only(AGENT, pod, job=the_job(AGENT, COMPLETE))
-        assert found.reason == Reason.AGENT_FAILED
-        assert "no valid result" in found.message
-
-    @pytest.mark.parametrize(
-        ("code", "why", "reason"),
-        [
-            (1, "Error", Reason.AGENT_FAILED),
-            (137, "OOMKilled", Reason.AGENT_FAILED),
-            (75, "Error", Reason.GATEWAY_UNREACHABLE),
-            (128, "StartError", Reason.INFRASTRUCTURE_FAILED),
-        ],
-    )
-    def test_that_ends_badly_is_told_by_its_exit_code(self, code: int, why: str, reason: Reason) -> None:
-        found = only(AGENT, a_pod(AGENT, ended("agent", code, why), phase="Failed"))
-        assert found.reason == reason
-        assert f"exit code {code}" in found.message
-
-
 def test_every_cause_is_somebodys_and_never_the_candidates_but_for_time() -> None:
     assert set(outcome.CAUSES.values()) <= lifecycle.LOST | {Reason.DEADLINE_EXCEEDED}
 

@@ -15,7 +15,7 @@ from tests.kube.orders import a_job, an_order
 TEMPLATE: Object = a_job(an_order())["spec"]["template"]
 HARMLESS: Object = {
     "metadata": {
-        "labels": {"team": "seven", "kueue.x-k8s.io/priority-class": "low"},
+        "labels": {"kueue.x-k8s.io/priority-class": "low"},
         "annotations": {
             "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
             "owner": "anybody, in words",
@@ -112,7 +112,7 @@ def fields(template: Any, runtime: str | None = None) -> list[str]:
     return [fault.path for fault in refusals(template, runtime)]
 
 
-def test_placement_and_plain_labels_are_allowed() -> None:
+def test_placement_and_a_queues_labels_are_allowed() -> None:
     assert refusals(HARMLESS) == ()
 
 
@@ -151,6 +151,12 @@ def test_keys_that_others_take_orders_from_are_refused(kind: str, key: str) -> N
 @pytest.mark.parametrize("field", ["ownerReferences", "finalizers", "name", "namespace", "generateName"])
 def test_who_owns_a_pod_is_not_the_users_to_say(field: str) -> None:
     assert fields({"metadata": {field: ["x"]}}) == [f"metadata.{field}"]
+
+
+@pytest.mark.parametrize("key", ["app", "team", "app.kubernetes.io/name"])
+def test_a_label_by_which_a_policy_or_a_service_could_choose_the_pod_is_refused(key: str) -> None:
+    (fault,) = refusals({"metadata": {"labels": {key: "web"}}})
+    assert "anything else can be an annotation" in str(fault)
 
 
 def test_a_queue_is_named_in_its_own_field() -> None:

@@ -115,5 +115,12 @@ class TestAPodThatCanNotStart:
         assert found.trouble is not None
         assert found.trouble.reason == Reason.JOB_REJECTED
 
+    def test_because_nobody_may_create_it_names_the_account_that_may_be_missing(self) -> None:
+        found = outcome.waiting(the_job(TRAIN), (), T0 + 30)
+        assert found is not None
+        assert found.trouble is not None
+        for said in ("service account asiarch-agent", "-n default", "quota", "policy", "watch.namespaces"):
+            assert said in found.trouble.message
+
     def test_is_no_trouble_once_it_runs(self) -> None:
         assert outcome.waiting(the_job(TRAIN), [a_pod(TRAIN)], NOW) is None

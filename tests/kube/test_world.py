@@ -1,92 +1,15 @@
 """One search's world on an API server in memory: what else may stand there, and what may have happened unseen."""
 
-import asyncio
 import copy
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any, cast
 
 import pytest
 
-from asiarch.api.names import code_name
+from asiarch.api.names import PART, SEARCH, code_name
 from asiarch.api.reason import Reason
-from asiarch.core.actions import Plan
-from asiarch.kube.client import CANDIDATES, JOBS, SEARCHES, ApiError, Kind, Object
-from asiarch.kube.cluster import SELECTORS, Cluster
+from asiarch.kube.client import CANDIDATES, CONFIG_MAPS, JOBS, SEARCHES, ApiError, Kind
 from asiarch.kube.orders import GRACE, UNSURE
-from asiarch.kube.world import KubeWorld
-from asiarch.loop import turn
-from tests.builders import T0, a_search
-from tests.kube.memory import Memory
-from tests.kube.orders import DEPLOYMENT
-
-NAMESPACE = "team"
-FIRST = "s-0000"
-
-
-class Deaf:
-    """Counts nothing."""
-
-    def quota_denied(self, namespace: str) -> None:
-        """Count nothing."""
-
-    def result_rejected(self, reason: str) -> None:
-        """Count nothing."""
-
-    def queued(self, seconds: float) -> None:
-        """Count nothing."""
-
-
-@dataclass
-class Scene:
-    """An API server, one process's view of it, and a clock that only tests move."""
-
-    memory: Memory = field(default_factory=Memory)
-    clock: float = 1000.0
-
-    def __post_init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        """Begin as a new process does: with nothing but what the API server holds."""
-        self.cluster = Cluster(cast("Any", self.memory), DEPLOYMENT, None, lambda: self.clock, Deaf())
-        self.world = KubeWorld(self.cluster, (NAMESPACE, "s"))
-
-    async def apply(self) -> Object:
-        """Create the search, as a user does."""
-        spec = a_search(candidates=3).spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-        return await self.memory.create(SEARCHES, NAMESPACE, {"metadata": {"name": "s"}, "spec": spec})
-
-    async def turn(self) -> Plan:
-        """Hear of everything, then take one turn."""
-        revisions = [int(o["metadata"]["resourceVersion"]) for o in self.memory.objects.values()]
-        for kind in SELECTORS:
-            found = copy.deepcopy(list(self.memory.of(kind)))
-            self.cluster.stores.of(kind).replace(found, max(revisions, default=0))
-        self.world.begin(T0)
-        return await turn(self.world, "s", T0)
-
-    async def turns(self, count: int) -> None:
-        """Take so many turns."""
-        for _ in range(count):
-            await self.turn()
-
-    @property
-    def troubles(self) -> list[tuple[Reason, bool]]:
-        """What the last turn saw amiss, and whether that keeps the search from everything."""
-        return [(trouble.reason, trouble.fatal) for trouble in self.world.seen.troubles]
-
-    def asked(self, verb: str, name: str) -> int:
-        """How often something was asked of the API server."""
-        return sum(1 for call in self.memory.calls if call[0] == verb and call[2] == name)
-
-    def jobs(self) -> list[str]:
-        """The names of all Jobs that are there."""
-        return [job["metadata"]["name"] for job in self.memory.of(JOBS)]
-
-
-def played(scenario: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(scenario(Scene()))
+from tests.builders import a_search
+from tests.kube.scene import FIRST, NAMESPACE, Scene, played
 
 
 def test_a_foreign_candidate_under_a_name_that_is_needed_blocks_the_search_and_is_spoken_of() -> None:
@@ -105,6 +28,26 @@ def test_a_foreign_candidate_under_a_name_that_is_needed_blocks_the_search_and_i
     played(scenario)
 
 
+def test_what_an_earlier_search_of_the_name_left_behind_is_not_adopted() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.apply()
+        await scene.turns(4)
+        left = scene.memory.objects[CANDIDATES.plural, NAMESPACE, "s-0001"]
+        left["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+        del left["metadata"]["ownerReferences"]
+        for key in [key for key in scene.memory.objects if key[2] != "s-0001"]:
+            del scene.memory.objects[key]
+        await scene.apply()
+        scene.memory.objects[SEARCHES.plural, NAMESPACE, "s"]["metadata"]["creationTimestamp"] = (
+            "2026-01-01T00:00:09Z"
+        )
+        await scene.turns(2)
+        assert scene.troubles == [(Reason.NAME_CONFLICT, True)]
+        assert "ownerReferences" not in left["metadata"]
+
+    played(scenario)
+
+
 def test_a_candidate_that_cant_be_read_blocks_the_search_and_loses_nothing() -> None:
     async def scenario(scene: Scene) -> None:
         await scene.apply()
@@ -117,6 +60,34 @@ def test_a_candidate_that_cant_be_read_blocks_the_search_and_loses_nothing() -> 
         assert scene.troubles == [(Reason.CONFIG_INVALID, True)]
         assert scene.memory.objects[SEARCHES.plural, NAMESPACE, "s"]["status"]["phase"] == "Blocked"
         assert len(list(scene.memory.of(CANDIDATES))) == len(a_search().spec.baselines)
+
+    played(scenario)
+
+
+def test_an_archive_that_cant_be_read_blocks_the_search_and_wins_back_nothing() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.apply()
+        await scene.turns(4)
+        found = scene.memory.objects[SEARCHES.plural, NAMESPACE, "s"]
+        counts = {**found["status"]["counts"], "proposed": 1}
+        status = {**found["status"], "counts": counts, "cost": {"seconds": 7.0}}
+        await scene.memory.replace_status(SEARCHES, NAMESPACE, "s", {**found, "status": status})
+        labels = {"app.kubernetes.io/managed-by": "asiarch", SEARCH: "s", PART: "archive"}
+        owner = {"uid": found["metadata"]["uid"], "controller": True}
+        metadata = {"name": "s-archive-0000", "labels": labels, "ownerReferences": [owner]}
+        body = {"metadata": metadata, "binaryData": {"records.jsonl.gz": "bm8gZ3ppcA=="}}
+        await scene.memory.create(CONFIG_MAPS, NAMESPACE, body)
+        before = set(scene.memory.objects)
+        await scene.turns(3)
+        assert scene.troubles == [(Reason.CONFIG_INVALID, True)]
+        status = scene.memory.objects[SEARCHES.plural, NAMESPACE, "s"]["status"]
+        assert status["phase"] == "Blocked"
+        assert "ConfigMap s-archive-0000 (key: records.jsonl.gz) can't be read" in status["message"]
+        assert status["cost"]["seconds"] >= 7.0
+        assert set(scene.memory.objects) == before
+        del scene.memory.objects[CONFIG_MAPS.plural, NAMESPACE, "s-archive-0000"]
+        await scene.turns(3)
+        assert scene.troubles == []
 
     played(scenario)
 

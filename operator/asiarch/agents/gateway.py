@@ -1,7 +1,9 @@
 """An agent's way to the gateway: reads its context there and leaves its result there, however often that must be tried.
 
 A pod's first connection may take seconds or fail until the network policy lets it out, and its context may not be
-there yet; so all that may pass is tried again, at random distances, until the order's deadline.
+there yet; so all that may pass is tried again, at random distances, until the order's deadline. What only a person can
+mend, such as a token or an account that is not welcome, is tried a few times. Only what the agent itself brought can be
+refused for good.
 """
 
 import json
@@ -16,15 +18,19 @@ _FIRST, _LAST = 0.5, 10.0
 _CONNECT, _ANSWER = 5.0, 30.0
 _PASSING = frozenset({404, 408, 429, 500, 502, 503, 504})
 """What may be different later: not there yet, too often, out of order."""
+_AT_FAULT = frozenset({400, 409, 413})
+"""What the gateway says of a result that it will never take."""
+_TRIES = 5
+"""How often all else is tried, such as 401 and 403: an API server may know a token a moment later."""
 _SHOWN = 300
 
 
 class GatewayError(Exception):
-    """The gateway refused for good; nothing is stored."""
+    """The gateway refused for good what the agent brought; nothing is stored."""
 
 
 class UnansweredError(GatewayError):
-    """The gateway did not answer in time; nothing is known to be stored, and another attempt may do better."""
+    """The gateway did not serve the agent; nothing is known to be stored, and another attempt may do better."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class Gateway:
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         with httpx.Client(base_url=self.url, trust_env=False, follow_redirects=False) as client:
-            tries = 0
+            tries = refused = 0
             while True:
                 floor = 0.0
                 try:
@@ -76,10 +82,13 @@ class Gateway:
                     if reply.is_success:
                         return reply.content
                     trouble, floor = _told(reply), _retry_after(reply)
-                    if reply.status_code not in _PASSING:
+                    if body is not None and reply.status_code in _AT_FAULT:
                         raise GatewayError(f"{method} {path}: {trouble}")
+                    refused += reply.status_code not in _PASSING
+                    if refused >= _TRIES:
+                        raise UnansweredError(f"{method} {path}: refused {refused} times; {trouble}")
                 except httpx.UnsupportedProtocol as error:
-                    raise GatewayError(f"{self.url}: {error}") from error
+                    raise UnansweredError(f"{self.url}: {error}") from error
                 except (httpx.TransportError, OSError) as error:
                     trouble = f"{type(error).__name__}: {error}"
                 if not self.patience.wait(tries, floor):

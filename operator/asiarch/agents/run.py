@@ -35,7 +35,10 @@ _FIELDS: Mapping[type[Work], str] = {Proposal: "proposal", Writing: "writing", F
 
 
 def main() -> int:
-    """Do the order; 0 as soon as a result is stored, whatever it says."""
+    """Do the order; 0 as soon as a result is stored, whatever it says.
+
+    A pod ends with EX_TEMPFAIL when the gateway did not serve it, and with EX_DATAERR when it refused what was brought.
+    """
     order = Order.model_validate_json(os.environ["ASIARCH_ORDER"])
     url = os.environ.get("ASIARCH_GATEWAY")
     if url:
@@ -68,8 +71,9 @@ def _through_gateway(order: Order, url: str) -> int:
         context = gateway.context()
         gateway.store(done(order, lambda: context).model_dump_json(by_alias=True))
     except GatewayError as error:
+        # The last line of a pod's log becomes its termination message.
         sys.stderr.write(f"{order.name}: {error}\n")
-        return os.EX_TEMPFAIL if isinstance(error, UnansweredError) else 1
+        return os.EX_TEMPFAIL if isinstance(error, UnansweredError) else os.EX_DATAERR
     return 0
 
 

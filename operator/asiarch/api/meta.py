@@ -16,6 +16,7 @@ class Metadata(ApiModel):
     name: Annotated[str, Field(min_length=1, max_length=63)]
     namespace: Annotated[str, Field(max_length=63)] = "default"
     uid: Annotated[str, Field(max_length=64)] = ""
+    creation_timestamp: Annotated[str, Field(max_length=64)] = ""
     generation: int = 1
     resource_version: Annotated[str, Field(max_length=64)] = ""
     labels: dict[str, str] = Field(default_factory=dict)

@@ -13,7 +13,7 @@ from asiarch.api.search import ArchitectureSearch, Cost, Rung
 from asiarch.core import budget, controls, lifecycle, ranking
 from asiarch.core.fitness import FITNESS
 from asiarch.core.lifecycle import Event
-from asiarch.core.observation import TERMINAL, Child, Record, Traits
+from asiarch.core.observation import TERMINAL, Child, Record, Traits, Trouble
 
 CURVE_POINTS = 8
 CURVE_DIGITS = 3
@@ -45,22 +45,21 @@ def reconcile_candidate(
     return _with(moved, moved.status.model_copy(update={"retried": retry}))
 
 
-def marked(candidate: Candidate, search: ArchitectureSearch) -> Candidate:
-    """Say beside a candidate which person's word it waits for, or no longer; the same object when nothing changed."""
+def marked(candidate: Candidate, search: ArchitectureSearch, refusal: Trouble | None = None) -> Candidate:
+    """Say beside a candidate what it waits for, or no longer: a person's word, or that its order may start.
+
+    What is to be repaired stays said. The same object when nothing changed.
+    """
     status = candidate.status
-    waits = controls.hold(candidate, search.spec) if status.phase not in TERMINAL else None
-    said = status.reason in controls.HOLDS
+    waits = None if status.phase in TERMINAL else controls.hold(candidate, search.spec) or refusal
+    said = (status.reason, status.message)
     if waits is None:
-        return (
-            _with(candidate, status.model_copy(update={"reason": None, "message": ""})) if said else candidate
-        )
-    told = {"reason": waits.reason, "message": waits.message}
-    if (status.reason is not None and not said) or (status.reason, status.message) == (
-        waits.reason,
-        waits.message,
-    ):
+        tells = (None, "") if status.reason in controls.HOLDS | controls.REFUSALS else said
+    else:
+        tells = said if status.phase == "Repairing" else (waits.reason, waits.message[:1024])
+    if tells == said:
         return candidate
-    return _with(candidate, status.model_copy(update=told))
+    return _with(candidate, status.model_copy(update={"reason": tells[0], "message": tells[1]}))
 
 
 def is_yardstick(candidate: Candidate) -> bool:
@@ -97,7 +96,7 @@ def _step(
     status = candidate.status
     may_end = status.ordinal is not None and (status.order is None or child is not None)
     if may_end and controls.is_vetoed(candidate.metadata):
-        booked = status if child is None else _booked(candidate, child.results or (), around)
+        booked = status if child is None else _booked(candidate, child, around)
         return _end(booked, "vetoed", Reason.VETOED, f"Taken out by the annotation {VETO}.", around.now)
     if status.phase == "Pending":
         return _begin(candidate, source, around)
@@ -134,7 +133,7 @@ def _stranger(candidate: Candidate, records: Mapping[str, Record]) -> str | None
 def _settle(candidate: Candidate, child: Child, around: Surroundings) -> CandidateStatus:
     """Book what the order cost, then take its result; a lost attempt is tried again."""
     results = child.results or ()
-    settled = _with(candidate, _booked(candidate, results, around))
+    settled = _with(candidate, _booked(candidate, child, around))
     if lost := _first_lost(results):
         return _lost(settled, lost, around)
     return SETTLE[settled.status.phase](settled, child, around)
@@ -148,22 +147,25 @@ def _rung(candidate: Candidate, search: ArchitectureSearch) -> Rung:
     return search.spec.evaluation.ladder[candidate.status.rung]
 
 
-def _booked(candidate: Candidate, results: Sequence[Result], around: Surroundings) -> CandidateStatus:
+def _booked(candidate: Candidate, child: Child, around: Surroundings) -> CandidateStatus:
     """Add what an order cost; of a lost attempt the time since it was named, unless it is known better."""
-    status = candidate.status
+    status, results = candidate.status, child.results or ()
     if status.phase != "Evaluating":
         cost = Cost(tokens=sum(r.cost.tokens for r in results), usd=sum(r.cost.usd for r in results))
     else:
-        cost = budget.training_cost(_rung(candidate, around.search), _seconds(candidate, results, around))
+        cost = budget.training_cost(_rung(candidate, around.search), _seconds(candidate, child, around))
     return status.model_copy(update={"cost": status.cost + cost})
 
 
-def _seconds(candidate: Candidate, results: Sequence[Result], around: Surroundings) -> float:
+def _seconds(candidate: Candidate, child: Child, around: Surroundings) -> float:
+    results = child.results or ()
     used = sum(r.cost.seconds for r in results)
     lost, order = _first_lost(results), candidate.status.order
     known = around.traits.keeps_time and used > 0
     if lost is None or order is None or known or lost.reason in lifecycle.NEVER_RAN:
         return used
+    if child.ran is not None:
+        return max(used, child.ran)
     rung = _rung(candidate, around.search)
     most = rung.seeds * budget.limit(around.search.spec, "train", rung)
     named = instant(order.deadline) - most - budget.START_ALLOWANCE
@@ -178,6 +180,8 @@ def _lost(candidate: Candidate, result: Result, around: Surroundings) -> Candida
     excused = status.excused + (result.reason in lifecycle.EXCUSED)
     retry_at = None if result.reason == Reason.CANCELLED else _retry_at(status.lost + 1, around.now)
     again = {"order": None, "lost": status.lost + 1, "excused": excused, "retry_at": retry_at}
+    if status.phase != "Repairing":
+        again |= {"reason": result.reason, "message": result.message[:1024]}
     status = status.model_copy(update=again)
     failures = status.lost - status.excused
     if failures < lifecycle.MAX_LOST:

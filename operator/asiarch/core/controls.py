@@ -24,6 +24,8 @@ class Hold:
 
 
 HOLDS = frozenset({Reason.PAUSED, Reason.AWAITING_APPROVAL})
+REFUSALS = frozenset({Reason.QUOTA_EXCEEDED, Reason.JOB_REJECTED, Reason.FORBIDDEN})
+"""What is said of an order of which nothing could be started: it never ran."""
 
 
 def is_paused(metadata: Metadata) -> bool:

@@ -103,16 +103,6 @@ def record_of(written: Mapping[str, Any]) -> Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Child:
-    """One order's process: running while `results` is none, else what each of its indices left."""
-
-    order: str
-    results: tuple[Result, ...] | None = None
-    code: Code | None = None
-    """The file that an engineer's result brought, once the world has stored it."""
-
-
-@dataclass(frozen=True, slots=True)
 class Traits:
     """What a world does by itself."""
 
@@ -130,6 +120,20 @@ class Trouble:
     message: str
     fatal: bool
     """Whether nothing may be started while it lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One order's process: running while `results` is none, else what each of its indices left."""
+
+    order: str
+    results: tuple[Result, ...] | None = None
+    code: Code | None = None
+    """The file that an engineer's result brought, once the world has stored it."""
+    ran: float | None = None
+    """Seconds that all its processes ran, where the world knows; otherwise the time since it was named counts."""
+    refusal: Trouble | None = None
+    """Why nothing of it could be started so far: nothing runs."""
 
 
 @dataclass(frozen=True)

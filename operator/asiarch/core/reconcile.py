@@ -19,10 +19,12 @@ from asiarch.core.actions import (
 )
 from asiarch.core.candidate import Surroundings, marked, reconcile_candidate
 from asiarch.core.conditions import candidate_conditions
-from asiarch.core.observation import TERMINAL, Child, Observation, Record, record
+from asiarch.core.observation import TERMINAL, Child, Observation, Record, Trouble, record
 
 _ENDED = frozenset({"Complete", "Failed"})
 """Phases of a search that has come to its end."""
+NOTEWORTHY = 2
+"""Attempts of one step in a row that are lost before a search speaks of it."""
 
 
 def reconcile(seen: Observation, now: Instant) -> Plan:
@@ -32,7 +34,7 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
     candidates within its slots and budget. Nothing is planned when nothing has changed.
     """
     moved, records = _move(seen, now)
-    troubles = (*seen.troubles, *verdict.conflicts(seen.search, records))
+    troubles = (*seen.troubles, *verdict.conflicts(seen.search, records), *_losing(moved))
     judged = verdict.judge(seen.search, records, troubles, now)
     live = [c for c in moved if c.status.phase in lifecycle.WORK]
     reserved, spent = _reservations(seen), budget.spent(records.values())
@@ -53,7 +55,12 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
         # It is written after its candidates: what they have settled needs no reservation any more.
         left = {**_held(reserved, live), **granted.reserved}
         status = status.model_copy(update={"reservations": left})
-    actions = (*creations, *_starts(seen, final), *_stops(seen, final, judged, now), *_archive(seen, now))
+    actions = (
+        *creations,
+        *_starts(seen, final, judged),
+        *_stops(seen, final, judged, now),
+        *_archive(seen, now),
+    )
     wake_after = 0.0 if creations else _wake_after(seen, final, now)
     return Plan(_writes(seen, status, final), actions, wake_after)
 
@@ -75,6 +82,20 @@ def _creations(
     return search.next_candidates(seen.search, records, held, retention.resting(seen, now))
 
 
+def _losing(moved: list[Candidate]) -> tuple[Trouble, ...]:
+    """A candidate whose step is lost again and again: the one that has lost most tells for all."""
+    worst = max(
+        (c for c in moved if c.status.reason in lifecycle.LOST), key=lambda c: c.status.lost, default=None
+    )
+    if worst is None or worst.status.reason is None or worst.status.lost < NOTEWORTHY:
+        return ()
+    status = worst.status
+    message = f"Candidate {worst.name}: {status.lost} attempts of its step were lost, the last one: {status.message}"
+    return (
+        Trouble(worst.status.reason, f"{message[:900]} It is tried again; nothing is lost.", fatal=False),
+    )
+
+
 def _is_held(candidate: Candidate, spec: SearchSpec) -> bool:
     """Whether a numbered candidate waits for a person: for the file that it names, or for a word."""
     phase = candidate.status.phase
@@ -94,8 +115,15 @@ def _move(seen: Observation, now: Instant) -> tuple[list[Candidate], dict[str, R
         )
         if changed is not seen.candidates[name]:
             records[name] = record(changed)
-        moved.append(marked(changed, seen.search))
+        moved.append(marked(changed, seen.search, _refusal(seen, changed)))
     return moved, records
+
+
+def _refusal(seen: Observation, candidate: Candidate) -> Trouble | None:
+    """Why nothing of a candidate's order could be started so far."""
+    ref = candidate.status.order
+    child = None if ref is None else seen.children.get(ref.name)
+    return None if child is None else child.refusal
 
 
 def _numbered(seen: Observation) -> list[Candidate]:
@@ -189,27 +217,42 @@ def _writes(seen: Observation, status: SearchStatus, final: list[Candidate]) -> 
     return (*candidates, *searches) if status.phase in _ENDED else (*searches, *candidates)
 
 
-def _starts(seen: Observation, final: list[Candidate]) -> tuple[Action, ...]:
-    """Start every order that is named and has no process yet."""
-    named = ((c, c.status.order) for c in final if c.status.order is not None)
+def _starts(seen: Observation, final: list[Candidate], judged: verdict.Verdict) -> tuple[Action, ...]:
+    """Start every order that is named and has no process yet; a refusal is unsaid before the order is tried again."""
+    if not judged.starts:
+        return ()
+    named = ((c, c.status.order) for c in final if c.status.order is not None and not _is_unwanted(c))
     return tuple(
-        StartOrder(orders.order_of(c, ref, seen.search)) for c, ref in named if ref.name not in seen.children
+        StartOrder(orders.order_of(c, ref, seen.search))
+        for c, ref in named
+        if ref.name not in seen.children and seen.candidates[c.name].status.reason not in controls.REFUSALS
     )
+
+
+def _is_unwanted(candidate: Candidate) -> bool:
+    """Whether a person wants no more of a candidate's present attempt."""
+    return controls.is_vetoed(candidate.metadata) or controls.wanted_retry(candidate) is not None
 
 
 def _stops(
     seen: Observation, final: list[Candidate], judged: verdict.Verdict, now: Instant
 ) -> tuple[Action, ...]:
-    """Stop what runs and shall not: past its deadline, cancelled with the search, or by a person's word."""
+    """Stop what runs and shall not: past its deadline, cancelled with the search, or by a person's word.
+
+    What was named and never came to run is taken back as soon as nothing may start.
+    """
     stops = []
     for candidate in final:
         ref = candidate.status.order
-        child = None if ref is None else seen.children.get(ref.name)
-        if ref is None or child is None or child.results is not None:
+        if ref is None or ref != seen.candidates[candidate.name].status.order:
             continue
-        if judged.cancels or controls.is_vetoed(candidate.metadata) or controls.wanted_retry(candidate):
+        child = seen.children.get(ref.name)
+        if child is not None and child.results is not None:
+            continue
+        idle = child is None or child.refusal is not None
+        if judged.cancels or _is_unwanted(candidate) or (idle and not judged.starts):
             stops.append(StopOrder(ref.name, Reason.CANCELLED))
-        elif not seen.traits.keeps_time and ref.deadline < timestamp(now):
+        elif child is not None and not seen.traits.keeps_time and ref.deadline < timestamp(now):
             # The world's own limit comes first and blames the candidate; here the clock went on while the process
             # stood still.
             stops.append(StopOrder(ref.name, Reason.LOST))

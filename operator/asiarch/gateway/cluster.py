@@ -38,6 +38,10 @@ class UnavailableError(Exception):
         self.retry_after = retry_after
 
 
+class BusyError(UnavailableError):
+    """The cluster is asked more than it can take; those who come later are served."""
+
+
 class Contact:
     """A cluster that remembers when it last answered."""
 

@@ -29,7 +29,12 @@ class Limits:
     """Of a whole request, until the answer is known."""
     pod: Rate = Rate(burst=30, per_second=2)
     stranger: Rate = Rate(burst=20, per_second=1)
-    """Tokens that one address may show and that are refused: each costs the API server a review."""
+    """Tokens of one address that the API server is asked about and that turn out to be of no use: those of agents are
+    given back, and so bound only how many are looked at at once."""
+    reviews: int = 8
+    """Tokens of all addresses that the API server is asked about at once."""
+    review_seconds: float = 2.0
+    """That a request may wait for its turn to be reviewed."""
 
 
 class Buckets:
@@ -40,13 +45,19 @@ class Buckets:
         self._clock = clock
         self._filled: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, caller: str, cost: float = 1.0) -> float:
+    def take(self, caller: str) -> float:
         """Take from a caller's bucket if anything is in it; otherwise returns the seconds until there will be."""
         now = self._clock()
         level, since = self._filled.pop(caller, (self._rate.burst, now))
         level = min(self._rate.burst, level + max(0.0, now - since) * self._rate.per_second)
         wait = 0.0 if level >= 1 else (1 - level) / self._rate.per_second
-        self._filled[caller] = (level if wait else level - cost, now)
+        self._filled[caller] = (level if wait else level - 1, now)
         if len(self._filled) > _KEPT:
             self._filled.popitem(last=False)
         return wait
+
+    def give_back(self, caller: str) -> None:
+        """Put into a caller's bucket again what was taken for nothing."""
+        if caller in self._filled:
+            level, since = self._filled[caller]
+            self._filled[caller] = (min(self._rate.burst, level + 1), since)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from asiarch.api.base import timestamp
 from asiarch.gateway import contexts, results
-from asiarch.gateway.cluster import Cluster, Contact, UnavailableError
+from asiarch.gateway.cluster import BusyError, Cluster, Contact, UnavailableError
 from asiarch.gateway.limits import Buckets, Limits
 from asiarch.gateway.metrics import Metrics
 from asiarch.gateway.provider import Completion, NoModelError, Provider
@@ -110,7 +110,7 @@ class Gateway:
         self._cluster = cluster
         self._provider = provider
         self._limits = limits
-        self._tokens = Tokens(cluster, clock, limits.account)
+        self._tokens = Tokens(cluster, clock, limits)
         self._pods = Buckets(limits.pod, clock)
         self._strangers = Buckets(limits.stranger, clock)
 
@@ -156,20 +156,24 @@ class Gateway:
     async def _caller(self, request: web.Request) -> Caller:
         """The pod that asks, if it may ask now."""
         token = bearer(request.headers.get("Authorization"))
-        caller = self._tokens.remembered(token) or await self._introduced(token, request.remote or "")
-        request[_ENTRY].caller = caller
-        _granted(self._pods.take(caller.uid), f"The pod {caller.pod}")
+        caller = self._tokens.remembered(token)
+        if caller is None:
+            return await self._introduced(token, request)
+        self._welcome(caller, request)
         return caller
 
-    async def _introduced(self, token: str, address: str) -> Caller:
-        _granted(
-            self._strangers.take(address, cost=0), f"The address {address}, with tokens that are refused,"
-        )
-        try:
-            return await self._tokens.caller(token)
-        except RefusedError:
-            self._strangers.take(address)
-            raise
+    async def _introduced(self, token: str, request: web.Request) -> Caller:
+        """The pod behind a token that has to be reviewed; its address pays first, and is paid back for a good pod."""
+        address = request.remote or ""
+        _granted(self._strangers.take(address), f"The address {address}, with tokens that are not known yet,")
+        caller = await self._tokens.caller(token)
+        self._welcome(caller, request)
+        self._strangers.give_back(address)
+        return caller
+
+    def _welcome(self, caller: Caller, request: web.Request) -> None:
+        request[_ENTRY].caller = caller
+        _granted(self._pods.take(caller.uid), f"The pod {caller.pod}")
 
     async def _told(self, request: web.Request, caller: Caller) -> contexts.Told:
         told = await contexts.find(self._cluster, caller)
@@ -234,6 +238,9 @@ def _refused(error: Exception) -> RefusedError:
     match error:
         case RefusedError():
             return error
+        case BusyError():
+            message = "The API server is asked too much at the moment; try again."
+            return RefusedError(429, "ClusterBusy", message, error.retry_after or 1)
         case UnavailableError():
             _log.warning("The API server gave no usable answer: %s", error)
             message = "The API server gave no usable answer; try again."

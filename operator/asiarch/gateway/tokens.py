@@ -1,19 +1,22 @@
 """Who asks: a pod of an agent, told by its bound token, which the API server verifies.
 
 A verified token is believed for ten seconds and never past its expiry: long enough for an agent's few requests in a
-row, short enough that a pod's token ends soon after the pod.
+row, short enough that a pod's token ends soon after the pod. Few are verified at once, whoever shows them.
 """
 
+import asyncio
 import base64
 import binascii
 import json
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 
 from asiarch.api.names import AUDIENCE
-from asiarch.gateway.cluster import Cluster, Object
+from asiarch.gateway.cluster import BusyError, Cluster, Object
+from asiarch.gateway.limits import Limits
 from asiarch.gateway.refusal import RefusedError
 
 BELIEVED = 10.0
@@ -48,11 +51,12 @@ class Caller:
 class Tokens:
     """Verifies tokens, and remembers for a moment which ones were good."""
 
-    def __init__(self, cluster: Cluster, clock: Callable[[], float], account: str) -> None:
-        """`clock` tells the time since 1970, as tokens do; `account` is the service account of those who may ask."""
+    def __init__(self, cluster: Cluster, clock: Callable[[], float], limits: Limits) -> None:
+        """`clock` tells the time since 1970, as tokens do."""
         self._cluster = cluster
         self._clock = clock
-        self._account = account
+        self._limits = limits
+        self._turns = asyncio.Semaphore(limits.reviews)
         self._known: dict[bytes, tuple[Caller, float]] = {}
 
     def remembered(self, token: str) -> Caller | None:
@@ -61,19 +65,39 @@ class Tokens:
         return caller if self._clock() < until else None
 
     async def caller(self, token: str) -> Caller:
-        """Have a token verified. Raises RefusedError 401 or 403."""
+        """Have a token verified. Raises RefusedError 401 or 403, BusyError and UnavailableError."""
+        async with self._turn():
+            # Whoever waited here may have shown its token in another request too.
+            return self.remembered(token) or await self._verified(token)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One of the few reviews at a time."""
+        try:
+            async with asyncio.timeout(self._limits.review_seconds):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise BusyError("Too many tokens wait to be reviewed.") from None
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    async def _verified(self, token: str) -> Caller:
         caller = _caller(await self._cluster.review(token, AUDIENCE))
-        if caller.account != self._account:
-            message = (
-                f"The pod {caller.pod} has the service account {caller.account}; wanted {self._account}."
-            )
+        wanted = self._limits.account
+        if caller.account != wanted:
+            message = f"The pod {caller.pod} has the service account {caller.account}; wanted {wanted}."
             raise RefusedError(403, "AccountRefused", message)
+        self._remember(token, caller)
+        return caller
+
+    def _remember(self, token: str, caller: Caller) -> None:
         now = self._clock()
         if len(self._known) >= _KEPT:
             self._known = {key: known for key, known in self._known.items() if now < known[1]}
         if len(self._known) < _KEPT:
             self._known[_key(token)] = (caller, min(now + BELIEVED, _expiry(token)))
-        return caller
 
 
 def bearer(header: str | None) -> str:

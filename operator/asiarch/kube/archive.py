@@ -1,12 +1,14 @@
 """Records of candidates whose objects are gone: segments of a thousand, each one ConfigMap, so that lineage resolves.
 
 First the segment, then a look whether it is there, then the object goes: a crash leaves it in both,
-never in none. A segment that somebody deletes is written again from memory, when something is added next.
+never in none. A segment that somebody deletes is written again from memory, when something is added next. Whoever may
+write ConfigMaps may write a segment, so that none is trusted: it is unpacked and read within bounds.
 """
 
 import base64
 import gzip
 import json
+import zlib
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +25,22 @@ SEGMENT = 1000
 """Records of one segment."""
 FULL_BYTES = 700 * 1024
 """Of a segment, packed: it is closed then. A ConfigMap holds 1 MiB, and one record has some kilobytes at most."""
+FULL_TEXT = 4 << 20
+"""Bytes of a segment, unpacked: it is closed then."""
+MOST_TEXT = 2 * FULL_TEXT
+"""Bytes of a segment, unpacked, that are still read: a full one and whatever one record may add to it."""
 _KEY = "records.jsonl.gz"
+_GZIP = 31
+"""What zlib calls its largest window with a header of gzip's."""
+
+
+class ArchiveUnreadableError(Exception):
+    """A segment is not as we write them; the message names its ConfigMap and says what was found and wanted."""
+
+    def __init__(self, name: str, fault: str) -> None:
+        """Keep the name of the ConfigMap and what is wrong with it."""
+        super().__init__(f"ConfigMap {name} (key: {_KEY}) can't be read: {fault}")
+        self.name = name
 
 
 class Port(Protocol):
@@ -48,6 +65,8 @@ class Segment:
     records: tuple[Record, ...]
     size: int
     """Bytes, packed."""
+    text: int
+    """Bytes, unpacked."""
 
 
 class Archive:
@@ -61,9 +80,19 @@ class Archive:
         self._segments: dict[str, Segment] = {}
         self.owner = ""
         """The search's uid; segments that another one controls are not ours. Empty: whoever's they are."""
+        self.fault: ArchiveUnreadableError | None = None
+        """Why what `legible` returned last is not all."""
 
     async def records(self) -> dict[str, Record]:
-        """Every archived record by name."""
+        """Every archived record by name; raises ArchiveUnreadableError, and ApiError."""
+        found = await self.legible()
+        if self.fault is not None:
+            raise self.fault
+        return found
+
+    async def legible(self) -> dict[str, Record]:
+        """Every archived record that can be read, or could be before; `fault` says what can't. Raises ApiError."""
+        self.fault = None
         for name, one in list(self._parts()):
             known = self._segments.get(name)
             if known is None or known.version < one.version:
@@ -96,21 +125,25 @@ class Archive:
         """The name of the segment that has room."""
         last = max(0, len(self._segments) - 1)
         held = self._segments.get(archive_name(search.name, last))
-        full = held is not None and (len(held.records) >= SEGMENT or held.size >= FULL_BYTES)
+        full = held is not None and (
+            len(held.records) >= SEGMENT or held.size >= FULL_BYTES or held.text >= FULL_TEXT
+        )
         return archive_name(search.name, last + 1 if full else last)
 
     def _room(self, name: str, fresh: Sequence[Record]) -> int:
         """How many more records a segment takes: one at least, which may be more than it should."""
         old = self._segments.get(name)
-        held, size = (old.records, old.size) if old else ((), 0)
+        held, size, text = (old.records, old.size, old.text) if old else ((), 0, 0)
         most = min(SEGMENT - len(held), len(fresh))
-        if size + len(_lines(fresh[:most])) <= FULL_BYTES:
+        added = len(_lines(fresh[:most]))
+        if size + added <= FULL_BYTES and text + added < FULL_TEXT:
             return most
 
-        def packed(count: int) -> int:
-            return len(_zipped([*held, *fresh[:count]]))
+        def share(count: int) -> float:
+            lines = _lines([*held, *fresh[:count]])
+            return max(len(_zipped(lines)) / FULL_BYTES, len(lines) / FULL_TEXT)
 
-        return max(1, bisect_right(range(1, most + 1), FULL_BYTES, key=packed))
+        return max(1, bisect_right(range(1, most + 1), 1.0, key=share))
 
     async def _write(self, search: ArchitectureSearch, name: str, added: Sequence[Record]) -> None:
         old = self._segments.get(name)
@@ -139,7 +172,10 @@ class Archive:
     async def _load(self, name: str) -> None:
         found = await self._api.get(CONFIG_MAPS, self._key[0], name)
         if found is not None and self._is_ours(found):
-            self._segments[name] = _read(found)
+            try:
+                self._segments[name] = _read(found)
+            except ArchiveUnreadableError as error:
+                self.fault = error
 
 
 def _segment(search: ArchitectureSearch, name: str, records: Sequence[Record]) -> Object:
@@ -151,16 +187,16 @@ def _segment(search: ArchitectureSearch, name: str, records: Sequence[Record]) -
         "controller": True,
     }
     labels = {MANAGED_BY[0]: MANAGED_BY[1], SEARCH: search.name, PART: "archive"}
-    packed = base64.b64encode(_zipped(records)).decode()
+    packed = base64.b64encode(_zipped(_lines(records))).decode()
     return {
         "metadata": {"name": name, "labels": labels, "ownerReferences": [owner]},
         "binaryData": {_KEY: packed},
     }
 
 
-def _zipped(records: Sequence[Record]) -> bytes:
+def _zipped(lines: bytes) -> bytes:
     # Higher levels take several times as long, in which no other search is served, and save little.
-    return gzip.compress(_lines(records), compresslevel=6, mtime=0)
+    return gzip.compress(lines, compresslevel=6, mtime=0)
 
 
 def _lines(records: Sequence[Record]) -> bytes:
@@ -169,8 +205,49 @@ def _lines(records: Sequence[Record]) -> bytes:
 
 
 def _read(found: Object) -> Segment:
-    packed = base64.b64decode((found.get("binaryData") or {}).get(_KEY, ""))
-    text = gzip.decompress(packed).decode() if packed else ""
-    records = tuple(record_of(json.loads(line)) for line in text.splitlines())
+    """A segment as its ConfigMap holds it; raises ArchiveUnreadableError."""
     metadata = found["metadata"]
-    return Segment(metadata["uid"], int(metadata["resourceVersion"]), records, len(packed))
+    packed = base64.b64decode((found.get("binaryData") or {}).get(_KEY, ""))
+    try:
+        text = _unzipped(packed) if packed else b""
+        records = tuple(_record(number, line) for number, line in enumerate(_split(text), 1))
+    except ValueError as error:
+        raise ArchiveUnreadableError(metadata["name"], str(error)) from error
+    return Segment(metadata["uid"], int(metadata["resourceVersion"]), records, len(packed), len(text))
+
+
+def _unzipped(packed: bytes) -> bytes:
+    """Unpack no more than a segment of ours can hold: spaces shrink to a thousandth. Raises ValueError."""
+    unpacking = zlib.decompressobj(wbits=_GZIP)
+    try:
+        text = unpacking.decompress(packed, MOST_TEXT + 1)
+    except zlib.error as error:
+        raise ValueError(f"found what gzip can't unpack ({error}), wanted records") from error
+    if len(text) > MOST_TEXT:
+        raise ValueError(
+            f"found more than {MOST_TEXT} bytes once unpacked, wanted {FULL_TEXT} or little more"
+        )
+    if not unpacking.eof or unpacking.unused_data:
+        raise ValueError(f"found {len(packed)} bytes that are not one whole gzip file, wanted one")
+    return text
+
+
+def _split(text: bytes) -> list[bytes]:
+    """The lines of a segment; raises ValueError before more are made than a segment of ours can have."""
+    lines = text.rstrip(b"\n")
+    count = lines.count(b"\n") + 1
+    if count > SEGMENT:
+        raise ValueError(f"found {count} lines, wanted {SEGMENT} records at most")
+    return lines.split(b"\n") if lines else []
+
+
+def _record(number: int, line: bytes) -> Record:
+    """One line as a record; raises ValueError."""
+    try:
+        return record_of(json.loads(line))
+    # Pydantic's and JSON's errors are ValueErrors; what is nested too deeply is not.
+    except (ValueError, RecursionError) as error:
+        kind = type(error).__name__
+        raise ValueError(
+            f"found a line {number} that is no record ({kind}), wanted one record a line"
+        ) from error

@@ -6,7 +6,7 @@ Transport, credentials and their rotation are the `kubernetes` client's.
 import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 from urllib.parse import quote, urlencode
 
@@ -14,7 +14,7 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from asiarch.kube.clock import ServerClock
-from asiarch.kube.limits import Limits
+from asiarch.kube.limits import CrowdedError, Limits
 
 Object = dict[str, Any]
 """An API object as JSON."""
@@ -87,7 +87,9 @@ class Api:
         self._client = client.ApiClient(configuration)
         self.now = ServerClock()
         self._limits = limits
-        self._lease_limits = Limits(limits.clock)
+        # Whoever renews too late has lost its lease: it waits for no quiet that others were asked for. And a crowd of
+        # strangers, each of whom has a token reviewed, keeps nobody else waiting.
+        self._own_limits = {LEASES: Limits(limits.clock), TOKEN_REVIEWS: replace(limits)}
         self._watcher = watcher
 
     async def __aenter__(self) -> Self:
@@ -146,9 +148,12 @@ class Api:
     async def _call(
         self, method: str, kind: Kind, path: str, query: Mapping[str, str] | None = None, body: Any = None
     ) -> Object:
-        # Whoever renews too late has lost its lease: it waits for no quiet that others were asked for.
-        limits = self._lease_limits if kind == LEASES else self._limits
-        await limits.wait(write=method != "GET")
+        limits = self._own_limits.get(kind, self._limits)
+        try:
+            await limits.wait(write=method != "GET")
+        except CrowdedError as error:
+            message = f"{method} {path}: not asked, too much waits already"
+            raise ApiError(429, "TooManyRequests", message, error.seconds) from error
         headers = {
             "Accept": "application/json",
             "Content-Type": "application/merge-patch+json" if method == "PATCH" else "application/json",

@@ -1,13 +1,13 @@
 """Everything that the worlds of all searches share: the API, the stores, the deployment, and who is told."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from asiarch.api.names import CANDIDATE, MANAGED_BY, PART
 from asiarch.api.search import ArchitectureSearch
-from asiarch.kube.client import CANDIDATES, CONFIG_MAPS, JOBS, PODS, SEARCHES, Api, Kind, Object
+from asiarch.kube.client import CANDIDATES, CONFIG_MAPS, JOBS, PODS, SEARCHES, Api, ApiError, Kind, Object
 from asiarch.kube.departed import Departed
 from asiarch.kube.deployment import Deployment
 from asiarch.kube.kept import (
@@ -22,6 +22,7 @@ from asiarch.kube.kept import (
     search_of_candidate,
     search_of_label,
 )
+from asiarch.kube.reach import Place, Reach
 from asiarch.kube.store import ObjectKey, SearchKey, Store
 
 OURS = "=".join(MANAGED_BY)
@@ -90,19 +91,51 @@ class Cluster:
     """Monotonic, in seconds."""
     watcher: Watcher
     stores: Stores = field(default_factory=Stores)
-    behind: dict[tuple[Kind, str | None], int] = field(default_factory=dict)
+    behind: dict[tuple[Kind, Place], int] = field(default_factory=dict)
+    reach: Reach = field(init=False)
 
-    async def list(self, kind: Kind) -> set[SearchKey]:
-        """List one kind anew in every namespace that we serve; returns whose objects changed.
+    def __post_init__(self) -> None:
+        """Ask nothing yet."""
+        self.reach = Reach(self.places, SELECTORS)
 
-        Raises ApiError, and BehindError when the server has gone back in time for good.
+    @property
+    def places(self) -> Sequence[Place]:
+        """Where each kind is listed and watched."""
+        return self.namespaces or (None,)
+
+    async def list(self, kind: Kind) -> dict[Place, set[SearchKey]]:
+        """List one kind anew in every place that grants it; returns by place whose objects changed.
+
+        Raises ApiError for all but a refusal, and BehindError when the server has gone back in time for good.
+        """
+        lists = {place: await self._asked(kind, place) for place in self.places}
+        return {place: changed for place, changed in lists.items() if changed is not None}
+
+    async def ask_again(self, place: Place) -> set[SearchKey]:
+        """List a place that refused: first what it refused, and as long as it grants that, all the rest.
+
+        Returns whose objects changed; raises what `list` does.
         """
         changed: set[SearchKey] = set()
-        for namespace in self.namespaces or (None,):
-            changed |= await self._list(kind, namespace)
+        for kind in sorted(SELECTORS, key=lambda kind: not self.reach.is_refused(kind, place)):
+            found = await self._asked(kind, place)
+            if found is None:
+                break
+            changed |= found
         return changed
 
-    async def _list(self, kind: Kind, namespace: str | None) -> set[SearchKey]:
+    async def _asked(self, kind: Kind, place: Place) -> set[SearchKey] | None:
+        """List one kind in one place; none when that was refused."""
+        try:
+            changed = await self._list(kind, place)
+        except ApiError as error:
+            if not self.reach.refused(kind, place, error):
+                raise
+            return None
+        self.reach.granted(kind, place)
+        return changed
+
+    async def _list(self, kind: Kind, namespace: Place) -> set[SearchKey]:
         store, place = self.stores.of(kind), (kind, namespace)
         newest, version = store.newest, 0
         listed: set[ObjectKey] = set()

@@ -108,7 +108,7 @@ def _of_search(seen: Observation, search: ArchitectureSearch, status: SearchStat
     if status.phase != old.phase:
         text = status.message or f"The search is {status.phase}."
         yield Event(subject, PHASES[status.phase], status.reason.value, status.phase, text)
-    yield from _turned_bad(subject, old, status)
+    yield from _turned_bad(subject, search, status)
     yield from _troubles(subject, old, seen.troubles)
     if status.best is not None and (old.best is None or old.best.candidate != status.best.candidate):
         winner, best = seen.candidates.get(status.best.candidate), status.best
@@ -117,11 +117,17 @@ def _of_search(seen: Observation, search: ArchitectureSearch, status: SearchStat
             yield Event(of_candidate(winner), "Normal", NEW_BEST, "Rank", text)
 
 
-def _turned_bad(subject: Subject, old: SearchStatus, new: SearchStatus) -> Iterator[Event]:
-    before = _complaints(old)
+def _turned_bad(subject: Subject, search: ArchitectureSearch, new: SearchStatus) -> Iterator[Event]:
+    before = _complaints(search.status)
     for condition in new.conditions:
         if BAD.get(condition.type) == condition.status and (condition.type, condition.reason) not in before:
-            yield Event(subject, "Warning", condition.reason, "Judge", condition.message)
+            # To have started every candidate that it was given is what a search is for.
+            well = (
+                condition.type == "BudgetAvailable" and new.counts.proposed >= search.spec.budget.candidates
+            )
+            yield Event(
+                subject, "Normal" if well else "Warning", condition.reason, "Judge", condition.message
+            )
 
 
 def _complaints(status: SearchStatus) -> set[tuple[str, str]]:

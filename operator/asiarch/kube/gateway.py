@@ -11,13 +11,16 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from asiarch.gateway.cluster import AlreadyExistsError, UnavailableError
+from asiarch.gateway.cluster import AlreadyExistsError, BusyError, UnavailableError
 from asiarch.gateway.limits import Limits as AgentLimits
 from asiarch.gateway.metrics import Metrics, page
 from asiarch.gateway.provider import Grammar
 from asiarch.gateway.server import app, runner
 from asiarch.kube.client import CONFIG_MAPS, TOKEN_REVIEWS, Api, ApiError, Object, configured
 from asiarch.kube.limits import Limits
+
+_LONGEST_WAIT = 2.0
+"""Seconds that a call may wait for its turn; an agent does better to come again than to hold a connection."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +65,9 @@ async def serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        api = Api(await configured(settings.kubeconfig), Limits(time.monotonic), metrics)
+        api = Api(
+            await configured(settings.kubeconfig), Limits(time.monotonic, longest=_LONGEST_WAIT), metrics
+        )
         await stack.enter_async_context(api)
         rules = AgentLimits(account=settings.agent_service_account)
         agents = app(ApiCluster(api), Grammar(), metrics, rules)
@@ -86,4 +91,5 @@ def _translated() -> Iterator[None]:
     except ApiError as error:
         if error.status == 409 and error.reason == "AlreadyExists":
             raise AlreadyExistsError(error.message) from error
-        raise UnavailableError(str(error), error.retry_after) from error
+        refusal = BusyError if error.status == 429 else UnavailableError
+        raise refusal(str(error), error.retry_after) from error

@@ -1,6 +1,6 @@
 """Records for candidates whose objects somebody else deleted, so that no ordinal, no cost and no idea is lost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from asiarch.api.candidate import Origin
@@ -16,7 +16,8 @@ def lost(
 ) -> list[Record]:
     """A record for each ordinal that was given and that nobody has; `before` is what was seen of them last.
 
-    What the search had spent beyond what is known of is booked on the first, so that no budget is won back by deleting.
+    What the search had spent beyond what is known of is booked on the first, and on each what was reserved for its
+    order, so that no budget is won back by deleting.
     """
     taken = {r.ordinal for r in records.values()}
     gaps = [ordinal for ordinal in range(_given(search, records, before)) if ordinal not in taken]
@@ -25,7 +26,19 @@ def lost(
     if found:
         rest = _rest(search.status.cost, [r.cost for r in (*records.values(), *found)])
         found[0] = replace(found[0], cost=found[0].cost + rest)
-    return found
+    names = {*records, *(r.name for r in found)}
+    return [replace(r, cost=r.cost + _under_way(search, r.name, names)) for r in found]
+
+
+def _under_way(search: ArchitectureSearch, name: str, names: Collection[str]) -> Cost:
+    """What was reserved for the order that a candidate waited for: nobody can know any more how much of it was used."""
+    reserved = search.status.reservations
+    return budget.total(cost for order, cost in reserved.items() if _whose(order, names) == name)
+
+
+def _whose(order: str, names: Collection[str]) -> str:
+    """The candidate that an order's name begins with; of several, the longest."""
+    return max((name for name in names if order.startswith(f"{name}-")), key=len, default="")
 
 
 def _given(search: ArchitectureSearch, records: Mapping[str, Record], before: Mapping[str, Record]) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from asiarch.api.candidate import Candidate
-from asiarch.api.names import ORDER, POD_UID, SEARCH
+from asiarch.api.names import ORDER, PART, POD_UID, SEARCH
 from asiarch.api.search import ArchitectureSearch
 from asiarch.core.observation import Record, record
 from asiarch.kube.client import Object
@@ -171,8 +171,12 @@ def read_job(found: Object) -> Object:
 
 
 def read_pod(found: Object) -> Object:
-    """Of a pod: who it is, whose, what it was given and how it stands."""
+    """Of a pod: who it is, whose, what it was given and how it stands; of an agent's that ended well, only that."""
     spec, status = found.get("spec", {}), found.get("status", {})
+    if status.get("phase") == "Succeeded" and found["metadata"].get("labels", {}).get(PART) == "agent":
+        # There are many of them, and their result is elsewhere.
+        ended = {name: status[name] for name in ("phase", "startTime", "containerStatuses") if name in status}
+        return {"metadata": _slim(found["metadata"]), "spec": {}, "status": ended}
     kept = {name: spec[name] for name in _POD if name in spec}
     containers = [{name: c[name] for name in _CONTAINER if name in c} for c in spec.get("containers", ())]
     return {
@@ -183,8 +187,11 @@ def read_pod(found: Object) -> Object:
 
 
 def read_result(found: Object) -> Object:
-    """Of a result: whose it is and who brought it; what it says is read when it is taken."""
-    return {"metadata": _slim(found["metadata"])}
+    """Of a result or a part of the archive: whose it is, and which; what it says is read when it is taken."""
+    metadata = found["metadata"]
+    kept = {"name": metadata["name"], "labels": {PART: (metadata.get("labels") or {}).get(PART, "")}}
+    owner = controller(found)
+    return {"metadata": kept | ({"ownerReferences": [{"uid": owner, "controller": True}]} if owner else {})}
 
 
 def controller(found: Object) -> str:

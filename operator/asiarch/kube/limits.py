@@ -5,16 +5,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
+class CrowdedError(Exception):
+    """A call would have to wait for longer than its caller wants to; nothing was asked."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"{seconds:.1f} s to wait")
+        self.seconds = seconds
+
+
 @dataclass
 class Limits:
     """A token bucket for writes, and the moment until which the server wants to hear nothing.
 
-    Rates are per second; `clock` is monotonic.
+    Rates are per second; `clock` is monotonic. What would have to wait for longer than `longest` seconds is refused.
     """
 
     clock: Callable[[], float]
     rate: float = 50.0
     burst: float = 100.0
+    longest: float = float("inf")
     _tokens: float = field(init=False)
     _filled: float = field(init=False)
     _quiet_until: float = field(init=False, default=0.0)
@@ -28,18 +37,27 @@ class Limits:
         self._quiet_until = max(self._quiet_until, self.clock() + seconds)
 
     async def wait(self, *, write: bool) -> None:
-        """Wait until a call may be made."""
+        """Wait until a call may be made. Raises CrowdedError."""
         left = self._quiet_until - self.clock()
+        if left > self.longest:
+            raise CrowdedError(left)
         if left > 0:
             # Whoever was told meanwhile to wait longer is told so again by the server.
             await asyncio.sleep(left)
         if write:
-            await asyncio.sleep(self._take())
+            await self._drip()
 
-    def _take(self) -> float:
-        """Take a token, which may still have to drip in; returns the seconds until it has."""
+    async def _drip(self) -> None:
+        """Take a token, which may still have to drip in; who doesn't wait for it leaves it to the others."""
         now = self.clock()
         self._tokens = min(self.burst, self._tokens + (now - self._filled) * self.rate)
         self._filled = now
+        seconds = max(0.0, (1 - self._tokens) / self.rate)
+        if seconds > self.longest:
+            raise CrowdedError(seconds)
         self._tokens -= 1
-        return max(0.0, -self._tokens / self.rate)
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            self._tokens += 1
+            raise

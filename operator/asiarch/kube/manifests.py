@@ -20,7 +20,7 @@ PENDING_ALLOWANCE = 3600
 LIMIT = "asiarch.dev/seconds"
 """Annotation: how long each of the order's pods may take."""
 
-_KEPT_AGENT, _KEPT_TRAINING = 600, 3600
+_KEPT_AGENT, _KEPT_TRAINING = 180, 3600
 """Seconds that a Job stays after its end, should nobody delete it."""
 
 

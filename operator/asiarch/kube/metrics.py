@@ -1,7 +1,8 @@
 """What Prometheus reads: one registry of our own, the controller's metrics and, through the census, the domain's.
 
 Who calls what: `client` reports each call (`api_request`); `handlers` each event (`watch_event`); `store` each
-full list and its size (`relisted`, `stored`); the worker each turn (`reconciled`) and the times that the work queue
+full list, its size, what watches had missed and which namespaces refused (`relisted`, `stored`, `watch_missed`,
+`reaches`); the worker each turn (`reconciled`) and the times that the work queue
 tells it (`waited`, `worked`), after `watch_queue` was told of the queue; the world what it refuses or meets
 (`result_rejected`, `quota_denied`, `invalid`, `orphans`, `stage("queue", …)`); a turn what it saw (`see`), and whoever
 learns that a search is gone, that (`forget`). A metric that nobody feeds has no series.
@@ -77,11 +78,7 @@ class Metrics:
         self._work = self._histogram(
             "workqueue_work_duration", "Seconds that a key was worked on.", SECONDS_OF_TURNS, "name"
         )
-        self._last_event = self._gauge(
-            "watch_last_event_timestamp_seconds", "When an event last came.", "kind"
-        )
-        self._objects = self._gauge("store_objects", "Objects in the store.", "kind")
-        self._relists = self._counter("store_relist", "Full lists that replaced the store's content.", "kind")
+        self._begin_watching()
         self._calls = self._counter(
             "api_requests", "Calls to the API server; code 0: no answer came.", "verb", "resource", "code"
         )
@@ -94,6 +91,20 @@ class Metrics:
             "Seconds by which the event loop was late.",
             buckets=SECONDS_OF_LAG,
             registry=registry,
+        )
+
+    def _begin_watching(self) -> None:
+        """Metrics of what lists and watches bring."""
+        self._last_event = self._gauge(
+            "watch_last_event_timestamp_seconds", "When an event last came.", "kind"
+        )
+        self._objects = self._gauge("store_objects", "Objects in the store.", "kind")
+        self._relists = self._counter("store_relist", "Full lists that replaced the store's content.", "kind")
+        self._missed = self._counter(
+            "watch_missed", "Full lists that brought what a silent watch had not.", "kind"
+        )
+        self._unreachable = self._gauge(
+            "namespace_unreachable", "Whether a watched namespace refuses to be listed.", "namespace"
         )
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
@@ -141,6 +152,14 @@ class Metrics:
     def relisted(self, kind: str) -> None:
         """Count a full list that replaced the store's content."""
         self._relists.labels(kind).inc()
+
+    def watch_missed(self, kind: str) -> None:
+        """Count a full list that brought what a silent watch had not."""
+        self._missed.labels(kind).inc()
+
+    def reaches(self, namespace: str, *, reachable: bool) -> None:
+        """Take note of whether one of the watched namespaces can be listed; `*` is all of them at once."""
+        self._unreachable.labels(namespace).set(not reachable)
 
     def api_request(self, verb: str, resource: str, code: int, seconds: float) -> None:
         """Take note of one call to the API server; `code` 0 says that no answer came."""

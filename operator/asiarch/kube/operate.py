@@ -29,6 +29,7 @@ from asiarch.kube.lease import Claim, Clocks, Lease
 from asiarch.kube.limits import Limits
 from asiarch.kube.metrics import Build, Metrics
 from asiarch.kube.probes import Health, application, serving
+from asiarch.kube.reach import EVERYWHERE, RETRY_SECONDS
 from asiarch.kube.recorder import Recorder
 from asiarch.kube.store import SearchKey
 from asiarch.kube.worker import Worker, heartbeat
@@ -49,7 +50,8 @@ class Settings:
     namespaces: tuple[str, ...] = ()
     """Which are served; none is all of them."""
     kubeconfig: str | None = None
-    host: str = "0.0.0.0"  # noqa: S104 - the kubelet asks from outside the pod
+    host: str | None = None
+    """Where probes and metrics are served; none is every address, of whichever family the cluster has."""
     port: int = 8080
     lease: str | None = None
     """The namespace of the Lease by which replicas stand by for each other; without one, none is needed."""
@@ -95,7 +97,7 @@ class Operator:
         watch = handlers.watch(self._ring, self._api.configuration, self._cluster.namespaces, self.obey)
         turns = [self._worker.work() for _ in range(self._settings.workers)]
         self._worker.look_at_all()
-        await _first(watch, self._resync(), self._recorder.run(), self._broken(), *turns)
+        await _first(watch, self._resync(), self._ask_again(), self._recorder.run(), self._broken(), *turns)
 
     def took_turn(self, key: SearchKey, seen: Observation, plan: Plan) -> None:
         """Tell people and Prometheus what a turn saw and planned."""
@@ -112,7 +114,8 @@ class Operator:
 
     def _ring(self, kind: Kind, event: str | None, found: Object) -> None:
         """Take an event; an error of ours ends the process instead of being swallowed by the framework."""
-        self._health.event(kind.plural, time.monotonic())
+        place = found["metadata"]["namespace"] if self._cluster.namespaces else None
+        self._health.event(kind.plural, place, time.monotonic())
         self._metrics.watch_event(kind.plural, time.time())
         try:
             self._worker.ring(kind, event, found)
@@ -125,7 +128,7 @@ class Operator:
         await self._rung
 
     async def _list_all(self) -> None:
-        """Fill the stores before anything is decided; an API server that isn't there yet is waited for."""
+        """Fill the stores before anything is decided; what isn't there yet, API server or rights, is waited for."""
         for kind in SELECTORS:
             while True:
                 try:
@@ -134,13 +137,53 @@ class Operator:
                 except ApiError as error:
                     _log.warning("Can't list %s: %s; again in %.0f s", kind.plural, error, _RETRY_LIST)
                     await asyncio.sleep(_RETRY_LIST)
+        while self._cluster.reach.cut_off:
+            await asyncio.sleep(_RETRY_LIST)
+            await self._reach_out()
 
     async def _list(self, kind: Kind) -> None:
-        for key in await self._cluster.list(kind):
-            self._worker.queue.add(key)
+        lists = await self._cluster.list(kind)
+        for place, changed in lists.items():
+            for key in changed:
+                self._worker.queue.add(key)
+            if self._health.hearing.listed(kind.plural, place, time.monotonic(), news=bool(changed)):
+                self._metrics.watch_missed(kind.plural)
+        if lists:
+            self._listed(kind)
+        self._tell_of_reach()
+
+    def _listed(self, kind: Kind) -> None:
         self._health.listed(kind.plural, time.monotonic())
         self._metrics.relisted(kind.plural)
         self._metrics.stored(kind.plural, len(self._cluster.stores.of(kind)))
+
+    def _tell_of_reach(self) -> None:
+        reach = self._cluster.reach
+        refusals = reach.unreachable
+        for place in self._cluster.places:
+            self._metrics.reaches(place or EVERYWHERE, reachable=place not in refusals)
+        self._health.cut_off(reach.cut_off)
+
+    async def _ask_again(self) -> None:
+        """Ask namespaces that refused again, for ever."""
+        while True:
+            await asyncio.sleep(RETRY_SECONDS)
+            await self._reach_out()
+
+    async def _reach_out(self) -> None:
+        """Ask namespaces that refused; when one can be listed now, look at every search."""
+        before = self._cluster.reach.unreachable
+        for place in before:
+            try:
+                for key in await self._cluster.ask_again(place):
+                    self._worker.queue.add(key)
+            except ApiError as error:
+                _log.warning("Can't list namespace %s: %s; again later", place or EVERYWHERE, error)
+        self._tell_of_reach()
+        if before.keys() - self._cluster.reach.unreachable.keys():
+            for kind in SELECTORS:
+                self._listed(kind)
+            self._worker.look_at_all()
 
     async def _resync(self) -> None:
         """List everything anew now and then, and look at every search: what a watch missed costs minutes, no more."""

@@ -17,13 +17,14 @@ from asiarch.api.names import ORDER, POD_UID, object_name, result_name
 from asiarch.api.order import Order, Result
 from asiarch.api.reason import Reason
 from asiarch.api.search import ArchitectureSearch
-from asiarch.core import lifecycle
+from asiarch.core import controls, lifecycle
 from asiarch.core.context import context
 from asiarch.core.observation import Child, Observation, Trouble
-from asiarch.kube import manifests, outcome, states
+from asiarch.kube import manifests, outcome, refusals, spans, states
 from asiarch.kube.client import CANDIDATES, CONFIG_MAPS, JOBS, PODS, ApiError, Object
 from asiarch.kube.cluster import Cluster
 from asiarch.kube.kept import controller
+from asiarch.kube.refusals import Refusal
 from asiarch.kube.store import Held, SearchKey
 from asiarch.kube.together import together
 
@@ -31,17 +32,15 @@ GRACE = 3.0
 """Seconds that an order's Job may take to show up, when another process named the order."""
 UNSURE = 240.0
 """Seconds after which a Job that we asked for without an answer, and that isn't there, may have come and gone."""
-FIRST_RETRY, LAST_RETRY = 2.0, 300.0
-"""Seconds between attempts to create what the API server refuses."""
 
 
-@dataclass
-class Refusal:
-    """A Job that the API server doesn't let us create, and when we ask again."""
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why an order was stopped by us, and for how long its processes had run."""
 
-    trouble: Trouble
-    wait: float
-    again: float
+    reason: Reason
+    message: str
+    ran: float
 
 
 @dataclass
@@ -60,10 +59,11 @@ class Orders:
     _missing: dict[str, float] = field(default_factory=dict)
     _asked: dict[str, float] = field(default_factory=dict)
     """When each order's Job was first asked for, as long as no answer came."""
-    _stopped: dict[str, tuple[Reason, str]] = field(default_factory=dict)
-    """Why each order was stopped by us."""
-    _results: dict[str, tuple[Result, ...]] = field(default_factory=dict)
+    _stopped: dict[str, Stop] = field(default_factory=dict)
+    _over: dict[str, Child] = field(default_factory=dict)
+    """Orders that have ended and are still named."""
     _refused: dict[str, Refusal] = field(default_factory=dict)
+    _now: Instant = 0.0
     _pods: dict[str, list[Object]] = field(default_factory=dict)
     """The pods of each Job, by its uid, as the present turn sees them."""
 
@@ -71,7 +71,7 @@ class Orders:
         self, search: ArchitectureSearch, live: Sequence[Candidate], now: Instant
     ) -> dict[str, Child]:
         """What became of each order that a live candidate names; one without a process is left out."""
-        self.troubles, self.wake_after = [], None
+        self.troubles, self.wake_after, self._now = [], None, now
         named = {c.status.order.name: (c, c.status.order) for c in live if c.status.order is not None}
         self._forget_all_but(named, live)
         self._pods = defaultdict(list)
@@ -117,17 +117,22 @@ class Orders:
                 await self._tell(order, candidate, seen)
             await self._create(order, candidate, seen.search)
         except ApiError as error:
-            reason = _refusal(error)
+            reason = refusals.reason_of(error)
             if reason is None:
                 raise
-            self._refuse(order, reason, error, refusal)
+            if reason == Reason.QUOTA_EXCEEDED:
+                self.cluster.watcher.quota_denied(self.key[0])
+            refused = self._refused[order.name] = Refusal.of(order, reason, error, refusal)
+            refused.again = self.cluster.clock() + refused.wait
+            self._wake(refused.wait)
         else:
             self._refused.pop(order.name, None)
 
     async def stop(self, name: str, reason: Reason) -> None:
-        """Delete an order's Job; it is reported ended once none of its pods runs any more."""
-        self._stopped[name] = (reason, "Stopped.")
-        held = self._job(name)
+        """Delete an order's Job; it is reported ended once none of its pods runs any more, at the cost of what ran."""
+        held = self._job(name) or await self._found(name)
+        ran = 0.0 if held is None else spans.ran(held.value, self._pods_of(held.uid), self._now)
+        self._stopped[name] = Stop(reason, "Stopped.", ran)
         if held is not None:
             await self._delete(held)
 
@@ -151,15 +156,15 @@ class Orders:
         at_work = {candidate.name for candidate in live}
         self.named = {order: one for order, one in self.named.items() if one[0] in at_work}
         memories: tuple[dict[str, Any], ...] = (
-            self._seen, self._missing, self._asked, self._stopped, self._results, self._refused
+            self._seen, self._missing, self._asked, self._stopped, self._over, self._refused
         )  # fmt: skip
         for memory in memories:
             for name in memory.keys() - named.keys():
                 del memory[name]
 
     async def _child(self, candidate: Candidate, ref: OrderRef, indices: int, now: Instant) -> Child | None:
-        if ref.name in self._results:
-            return Child(ref.name, self._results[ref.name])
+        if ref.name in self._over:
+            return self._over[ref.name]
         held = self._job(ref.name)
         if held is None:
             return await self._without_job(candidate, ref, now)
@@ -173,7 +178,7 @@ class Orders:
 
     async def _with_job(self, ref: OrderRef, indices: int, held: Held[Object], now: Instant) -> Child:
         """What its Job and its pods tell of an order."""
-        pods = [*self._pods[held.uid], *self.cluster.stores.departed.of(held.uid)]
+        pods = self._pods_of(held.uid)
         taken = await self._taken(ref, held, pods)
         patience = self.cluster.deployment.patience
         results = taken or outcome.results(outcome.Case(ref, held.value, now, patience), indices, pods)
@@ -181,22 +186,15 @@ class Orders:
             await self._give_up(ref, held, results[0])
             return Child(ref.name)
         if results is not None:
-            self._tell_queue(held.value, pods)
-            return self._ended(ref, results)
+            if (queued := spans.queued(held.value, pods)) is not None:
+                self.cluster.watcher.queued(queued)
+            return self._ended(ref, results, spans.charged(results, indices, pods))
         waiting = outcome.waiting(held.value, pods, now, patience)
         if waiting is not None:
             self._wake(waiting.seconds)
             if waiting.trouble is not None:
                 self.troubles.append(waiting.trouble)
         return Child(ref.name)
-
-    def _tell_queue(self, job: Object, pods: Sequence[Object]) -> None:
-        """Say how long an order waited until its last pod was let run."""
-        created = states.moment(job["metadata"].get("creationTimestamp"))
-        started = [states.moment(pod["status"].get("startTime")) for pod in pods]
-        last = max((moment for moment in started if moment is not None), default=None)
-        if created is not None and last is not None:
-            self.cluster.watcher.queued(max(0.0, last - created))
 
     async def _taken(
         self, ref: OrderRef, held: Held[Object], pods: Sequence[Object]
@@ -211,11 +209,14 @@ class Orders:
         if found is None:
             return None
         brought_by = (found["metadata"].get("annotations") or {}).get(POD_UID)
-        if brought_by not in {pod["metadata"]["uid"] for pod in pods}:
-            # The pod's own news may come a moment later; a stranger's result is never taken.
-            self._wake(1.0)
-            return None
-        return (self._read(ref, found),)
+        if brought_by in {pod["metadata"]["uid"] for pod in pods}:
+            return (self._read(ref, found),)
+        if ended and controller(found) == controller(held.value):
+            # Its pod has gone since, with a node that was scaled away, say.
+            return (self._read(ref, found),)
+        # The pod's own news may come a moment later; a stranger's result is never taken.
+        self._wake(1.0)
+        return None
 
     async def _left(self, candidate: Candidate, ref: OrderRef) -> tuple[Result, ...] | None:
         """What an agent brought before its Job went by its time to live: what was paid for once isn't made again."""
@@ -238,9 +239,16 @@ class Orders:
         seen = self._seen.get(ref.name)
         if seen is not None:
             return await self._vanished(candidate, ref, seen, now)
-        if ref.name in self._stopped:
-            return self._ended(ref, (_lost(ref, *self._stopped[ref.name]),))
+        if (stop := self._stopped.get(ref.name)) is not None:
+            return self._ended(ref, (_lost(ref, stop.reason, stop.message),), stop.ran)
         clock = self.cluster.clock()
+        refusal = self._refused.get(ref.name)
+        if refusal is not None and refusal.again > clock:
+            self._wake(refusal.again - clock)
+            return Child(ref.name, refusal=refusal.trouble)
+        if candidate.status.reason in controls.REFUSALS:
+            # An earlier process was refused it: it is as good as new.
+            self.named[ref.name] = (candidate.name, ref)
         if (
             self.named.get(ref.name) == (candidate.name, ref)
             and clock - self._asked.get(ref.name, clock) < UNSURE
@@ -266,7 +274,7 @@ class Orders:
 
     async def _give_up(self, ref: OrderRef, held: Held[Object], lost: Result) -> None:
         """Take an attempt back that has waited too long: its pod, which could start any moment, goes first."""
-        self._stopped[ref.name] = (lost.reason or Reason.LOST, lost.message)
+        self._stopped[ref.name] = Stop(lost.reason or Reason.LOST, lost.message, 0.0)
         await self._delete(held)
         self._wake(0.0)
 
@@ -277,8 +285,9 @@ class Orders:
             return Child(ref.name)
         if (left := await self._left(candidate, ref)) is not None:
             return self._ended(ref, left)
-        deleted = (Reason.LOST, "Its Job was deleted while it ran.")
-        return self._ended(ref, (_lost(ref, *self._stopped.get(ref.name, deleted)),))
+        if (stop := self._stopped.get(ref.name)) is not None:
+            return self._ended(ref, (_lost(ref, stop.reason, stop.message),), stop.ran)
+        return self._lost(ref, "Its Job was deleted while it ran.")
 
     async def _runs(self, label: str, now: Instant) -> bool:
         """Whether the API server knows a pod with this label that isn't over."""
@@ -296,9 +305,9 @@ class Orders:
         self._wake(0.0)
         return True
 
-    def _ended(self, ref: OrderRef, results: tuple[Result, ...]) -> Child:
-        self._results[ref.name] = results
-        return Child(ref.name, results)
+    def _ended(self, ref: OrderRef, results: tuple[Result, ...], ran: float | None = None) -> Child:
+        ended = self._over[ref.name] = Child(ref.name, results, ran=ran)
+        return ended
 
     def _lost(self, ref: OrderRef, message: str) -> Child:
         return self._ended(ref, (_lost(ref, Reason.LOST, message),))
@@ -307,6 +316,17 @@ class Orders:
         """Whether an agent's Job has nothing left to do but to end."""
         brought = self.cluster.stores.results.get(self.key[0], result_name(order)) is not None
         return brought or outcome.has_ended(job)
+
+    def _pods_of(self, job: str) -> list[Object]:
+        """The pods of a Job by its uid, those that are gone included."""
+        return [*self._pods.get(job, ()), *self.cluster.stores.departed.of(job)]
+
+    async def _found(self, order: str) -> Held[Object] | None:
+        """An order's Job that we haven't heard of, if the API server has."""
+        found = await self.cluster.api.get(JOBS, self.key[0], object_name(order))
+        if found is not None and (found["metadata"].get("annotations") or {}).get(ORDER) == order:
+            self.cluster.stores.jobs.apply(found)
+        return self._job(order)
 
     def _job(self, order: str) -> Held[Object] | None:
         return self.cluster.stores.jobs.get(self.key[0], object_name(order))
@@ -359,20 +379,6 @@ class Orders:
         if waits_for != order:
             await self._delete(held)
 
-    def _refuse(self, order: Order, reason: Reason, error: ApiError, before: Refusal | None) -> None:
-        """Remember what the API server said, and ask again later and later."""
-        wait = FIRST_RETRY if before is None else min(LAST_RETRY, before.wait * 2)
-        message = (
-            f"Order {order.name} can't start: {error.message[:700]} It is tried again in {wait:.0f} s; "
-            "nothing is lost."
-        )
-        if reason == Reason.QUOTA_EXCEEDED:
-            self.cluster.watcher.quota_denied(self.key[0])
-        self._refused[order.name] = Refusal(
-            Trouble(reason, message, fatal=False), wait, self.cluster.clock() + wait
-        )
-        self._wake(wait)
-
 
 def _candidate_of(job: Object) -> str:
     owners = job["metadata"].get("ownerReferences", ())
@@ -387,14 +393,3 @@ def _may_still_run(results: Sequence[Result], pods: Sequence[Object]) -> bool:
 
 def _lost(ref: OrderRef, reason: Reason, message: str) -> Result:
     return Result(order=ref.name, attempt=ref.attempt, reason=reason, message=message)
-
-
-def _refusal(error: ApiError) -> Reason | None:
-    """Why the API server would not have a Job, when asking at once again is of no use."""
-    if error.status == 403 and "exceeded quota" in error.message:
-        return Reason.QUOTA_EXCEEDED
-    if error.status == 403 and "is forbidden: User" in error.message:
-        return Reason.FORBIDDEN
-    if error.status in {400, 403, 422}:
-        return Reason.JOB_REJECTED
-    return None

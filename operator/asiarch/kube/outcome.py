@@ -49,6 +49,14 @@ _NEVER_RAN = frozenset({"ContainerCannotRun", "ContainerStatusUnknown", "StartEr
 _FULL_TIME = 0.9
 """Share of its time that an order must have had before running out of time is its own fault."""
 _MAX_MESSAGE = 1024
+_MAX_LAST_WORDS = 600
+
+_AGENTS_OWN: Mapping[int, tuple[Reason, str]] = {
+    os.EX_OK: (Reason.AGENT_FAILED, "left no valid result"),
+    os.EX_DATAERR: (Reason.AGENT_FAILED, "the gateway refused what it brought"),
+    os.EX_TEMPFAIL: (Reason.GATEWAY_UNREACHABLE, "the gateway did not serve it"),
+}
+"""What an agent's exit code says; any other one is a crash, and another attempt may do better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,16 +274,26 @@ def _exit(case: Case, pod: Object, ended: Object) -> tuple[Reason, str]:
     words = f"Container {case.container} of pod {pod['metadata']['name']} ended with exit code {code} ({why})"
     if why in _NEVER_RAN:
         return Reason.INFRASTRUCTURE_FAILED, f"{words}: {ended.get('message', '')}"
-    training = case.ref.kind == "train"
-    if not training and code == os.EX_TEMPFAIL:
-        return Reason.GATEWAY_UNREACHABLE, f"{words}: the gateway gave no answer in time."
     if why == "OOMKilled":
         bound = states.limit(pod, case.container, "memory")
-        reason = Reason.INFRASTRUCTURE_FAILED if training else Reason.AGENT_FAILED
-        return reason, f"{words}, killed for its memory, limit {bound}."
+        return Reason.INFRASTRUCTURE_FAILED, f"{words}, killed for its memory, limit {bound}."
+    if case.ref.kind != "train":
+        return _agents_exit(words, ended)
     if code == 0:
-        return (Reason.NO_RESULT if training else Reason.AGENT_FAILED), f"{words} and left no valid result."
-    return (Reason.INFRASTRUCTURE_FAILED if training else Reason.AGENT_FAILED), f"{words}; see its log."
+        return Reason.NO_RESULT, f"{words} and left no valid result."
+    return Reason.INFRASTRUCTURE_FAILED, f"{words}; see its log."
+
+
+def _agents_exit(words: str, ended: Object) -> tuple[Reason, str]:
+    """Why an agent left no result, with what it said last."""
+    reason, why = _AGENTS_OWN.get(ended.get("exitCode", -1), (Reason.INFRASTRUCTURE_FAILED, "it crashed"))
+    said = _plain(str(ended.get("message", "")))[-_MAX_LAST_WORDS:]
+    return reason, f"{words}: {why}; {f'it said last: {said}' if said else 'see its log.'}"
+
+
+def _plain(text: str) -> str:
+    """What somebody logged, as one line for a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 __all__ = ["CAUSES", "Case", "Waiting", "has_ended", "is_over", "is_training", "results", "waiting"]

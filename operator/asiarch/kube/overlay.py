@@ -100,14 +100,16 @@ def _known(path: str, found: Mapping[str, Any], allowed: Sequence[str]) -> Itera
 
 
 def _labels(path: str, value: Any) -> Iterator[Fault]:
-    """Labels: plain words, or Kueue's."""
+    """Labels of schedulers and queues alone: by any other a policy or a Service of somebody's could choose the pod."""
     for key, text in _checked_map(path, value):
         if isinstance(text, Fault):
             yield text
         elif key == QUEUE:
             yield Fault(at(path, key), shown(text), "nothing here; set spec.evaluation.queueName")
-        elif not _is_free(key):
-            yield _not_free(path, key)
+        elif not (key.startswith(_SCHEDULERS) and _KEY.fullmatch(key)):
+            yield Fault(
+                at(path, key), shown(key), f"a key of {_prefixes()}; anything else can be an annotation"
+            )
         elif not _VALUE.fullmatch(text):
             yield Fault(
                 at(path, key), shown(text), "a label's value: letters, digits, '-', '_', '.'; at most 63"
@@ -142,8 +144,11 @@ def _is_free(key: str) -> bool:
 
 
 def _not_free(path: str, key: str) -> Fault:
-    wanted = f"a plain word without '.' and '/', or a key of {', '.join(s[:-1] for s in _SCHEDULERS)}"
-    return Fault(at(path, key), shown(key), wanted)
+    return Fault(at(path, key), shown(key), f"a plain word without '.' and '/', or a key of {_prefixes()}")
+
+
+def _prefixes() -> str:
+    return ", ".join(prefix[:-1] for prefix in _SCHEDULERS)
 
 
 def _selector(path: str, value: Any) -> Iterator[Fault]:

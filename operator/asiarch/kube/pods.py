@@ -56,6 +56,8 @@ def agent(order: Order, agents: Agents, deployment: Deployment) -> Object:
     container = _container(AGENT, "asiarch.agents.run", deployment.images.agent, needs, values)
     container["volumeMounts"] = [_read("token", _TOKEN), _write(f"{AGENT}-tmp", _TMP)]
     source = {"audience": AUDIENCE, "expirationSeconds": _TOKEN_SECONDS, "path": "token"}
+    # Why it left no result stands at the end of its log, whether the agent said so or crashed.
+    container["terminationMessagePolicy"] = "FallbackToLogsOnError"
     token = {"name": "token", "projected": {"sources": [{"serviceAccountToken": source}]}}
     pod = _pod(order, deployment, [container], [token, _scratch(AGENT, "64Mi")])
     return {**pod, **_names(deployment)}

@@ -1,9 +1,9 @@
 """Answers the kubelet's and Prometheus' questions on one port: /livez, /readyz and /metrics.
 
-Alive is who still hears: a watch that is silent for longer than two and a half resyncs, in which not even the
-authoritative list came, is dead, and only a restart cures it; the time in which the API server answers nobody doesn't
-count, since no restart cures that. Ready is who has seen everything once and reaches the
-API server.
+Alive is who still hears. A kind of which neither a watch nor a full list brought anything for two and a half resyncs is
+dead, and so is a watch that brings nothing while full lists bring news (`hearing`): only a restart cures that. The time
+in which the API server answers nobody, or refuses every list, doesn't count, since no restart cures that. Ready is who
+has seen everything once, as far as namespaces can be listed, and reaches the API server.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from asiarch.api.base import Instant
+from asiarch.kube.hearing import Hearing
+from asiarch.kube.reach import Place
 
 BEAT_SECONDS = 30.0
 """The event loop's heart may stand still for so long."""
@@ -31,6 +33,9 @@ class Health:
         self._beat = now
         self._unanswered_since: Instant | None = None
         self._working = True
+        self._cut_off: tuple[str, ...] = ()
+        self.hearing = Hearing(now)
+        """What lists and watches of each place brought."""
 
     def stand_by(self) -> None:
         """Another process acts: nothing is watched, and that is as it should be."""
@@ -40,15 +45,21 @@ class Health:
         """From now on everything is watched."""
         self._working = True
         self._heard = dict.fromkeys(self._heard, now)
+        self.hearing.begin(now)
 
     def listed(self, kind: str, now: Instant) -> None:
-        """A full list of this kind is in the store."""
+        """A full list of this kind, from every place that can be listed, is in the store."""
         self._unlisted.discard(kind)
         self._heard[kind] = now
 
-    def event(self, kind: str, now: Instant) -> None:
-        """A watch of this kind brought something."""
+    def event(self, kind: str, place: Place, now: Instant) -> None:
+        """The watch of this kind in this place brought something."""
         self._heard[kind] = now
+        self.hearing.heard(kind, place, now)
+
+    def cut_off(self, why: tuple[str, ...]) -> None:
+        """Every place refuses to be listed, each for its reason; none when that isn't so."""
+        self._cut_off = why
 
     def beat(self, now: Instant) -> None:
         """The event loop came round."""
@@ -58,7 +69,9 @@ class Health:
         """A call to the API server was answered, by whatever code, or not at all."""
         if answered:
             outage = self._outage(now)
-            self._heard = {kind: min(now, heard + outage) for kind, heard in self._heard.items()}
+            if outage:
+                self._heard = {kind: min(now, heard + outage) for kind, heard in self._heard.items()}
+                self.hearing.put_off(outage, now)
             self._unanswered_since = None
         elif self._unanswered_since is None:
             self._unanswered_since = now
@@ -69,8 +82,9 @@ class Health:
         faults = [
             f"watch of {kind}: nothing heard for {silence:.0f} s, the limit is {self._limit:.0f} s"
             for kind, silence in silences.items()
-            if self._working and silence > self._limit
+            if self._working and not self._cut_off and silence > self._limit
         ]
+        faults += self.hearing.dead() if self._working else ()
         if now - self._beat > BEAT_SECONDS:
             faults.append(
                 f"event loop: stood still for {now - self._beat:.0f} s, the limit is {BEAT_SECONDS:.0f} s"
@@ -80,6 +94,7 @@ class Health:
     def unready(self, now: Instant) -> tuple[str, ...]:
         """What keeps us from working now; nothing when all is well."""
         faults = [f"store of {kind}: not listed yet" for kind in sorted(self._unlisted) if self._working]
+        faults += self._cut_off if self._working else ()
         since = self._unanswered_since
         if since is not None and now - since > UNREACHABLE_SECONDS:
             faults.append(f"API server: no answer for {now - since:.0f} s")
@@ -113,7 +128,7 @@ def application(health: Health, exposition: Exposition, clock: Callable[[], Inst
 
 
 @asynccontextmanager
-async def serving(served: web.Application, host: str, port: int) -> AsyncIterator[int]:
+async def serving(served: web.Application, host: str | None, port: int) -> AsyncIterator[int]:
     """Serve as long as the context lasts; yields the port, which port 0 leaves to the system."""
     runner = web.AppRunner(served, access_log=None)
     await runner.setup()

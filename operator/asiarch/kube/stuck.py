@@ -162,11 +162,21 @@ def _not_started(pod: Object, container: str, why: Object) -> Iterator[_Stuck]:
 
 
 def _podless(job: Object) -> Iterator[_Stuck]:
-    """A Job whose controller creates no pod: a quota, or a policy of the namespace; only its events say which."""
+    """A Job whose controller creates no pod: no account, a quota, or a policy; only its events say which."""
     begun = job.get("status", {}).get("startTime") or job["metadata"].get("creationTimestamp")
     since, name = states.moment(begun), job["metadata"]["name"]
     if since is not None:
-        why = "a quota, or a policy of the namespace"
-        message = f"Job {name} gets no pod. `kubectl describe job {name}` says why: {why}."
+        space, account = job["metadata"].get("namespace"), _account(job)
+        message = (
+            f"Job {name} gets no pod. `kubectl -n {space} describe job {name}` says why: the service account "
+            f"{account} is missing in {space}, or a quota or a policy of the namespace forbids the pod. The chart "
+            "makes the account, and the network policies, in every namespace that its value watch.namespaces names."
+        )
         reason = Reason.JOB_REJECTED
         yield _Stuck(reason, message, since, float("inf"), reason, _PODLESS_SECONDS)
+
+
+def _account(job: Object) -> str:
+    """The service account that a Job's pods ask for."""
+    spec = job.get("spec", {}).get("template", {}).get("spec", {})
+    return str(spec.get("serviceAccountName", "default"))

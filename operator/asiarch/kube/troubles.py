@@ -5,6 +5,7 @@ from asiarch.api.reason import Reason
 from asiarch.api.search import ArchitectureSearch
 from asiarch.core.observation import Trouble
 from asiarch.kube import overlay
+from asiarch.kube.archive import ArchiveUnreadableError
 
 
 def of_spec(search: ArchitectureSearch, runtime: str | None) -> tuple[Trouble, ...]:
@@ -30,6 +31,15 @@ def unreadable(name: str, fault: str) -> Trouble:
     return Trouble(Reason.CONFIG_INVALID, message[:1024], fatal=True)
 
 
+def of_archive(error: ArchiveUnreadableError) -> Trouble:
+    """A segment of the archive that we can't read: without it nobody knows what is spent and what was tried."""
+    message = (
+        f"{error}. Nothing is started, since what it holds counts for budgets and lineage. Put it back as it was; or "
+        "delete it, and the records in it are lost for good. The search resumes by itself."
+    )
+    return Trouble(Reason.CONFIG_INVALID, message[:1024], fatal=True)
+
+
 def taken(name: str, search: ArchitectureSearch) -> Trouble:
     """A foreign object under a name that the search needs."""
     message = (
@@ -42,8 +52,9 @@ def taken(name: str, search: ArchitectureSearch) -> Trouble:
 def stranger(name: str, search: ArchitectureSearch) -> Trouble:
     """A candidate that names the search and has no right to join it."""
     message = (
-        f"Candidate {name} names this search and was not created by it; only origin User may join. It is not run and "
-        f"not charged. Delete it, or create it with origin User and without owners."
+        f"Candidate {name} names this search and was not created by it, or is left from another of its name; only new "
+        "ones of origin User may join. It is not run and not charged. Delete it, or create it anew with origin User "
+        "and without owners."
     )
     taken = name in {candidate_name(search.name, ordinal) for ordinal in range(len(search.spec.baselines))}
     return Trouble(Reason.NAME_CONFLICT if taken else Reason.ORPHAN, message, fatal=taken)

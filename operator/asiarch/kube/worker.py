@@ -100,6 +100,8 @@ class Worker:
             self._metrics.reconciled(_SEARCHES, result, seconds)
 
     async def _turn(self, key: SearchKey) -> Outcome:
+        if not self._may_look(key):
+            return "requeue"
         world = self._worlds.setdefault(key, KubeWorld(self._cluster, key))
         world.begin(self._wall())
         try:
@@ -124,6 +126,13 @@ class Worker:
         self.queue.succeed(key)
         self._listener.took_turn(key, world.seen, plan)
         return self._appoint(key, plan, world.wake_after)
+
+    def _may_look(self, key: SearchKey) -> bool:
+        """Whether all of a search can be seen: of one half unseen, the rest would be taken for lost.
+
+        Once its namespace can be listed, every search is looked at. One that is gone needs nothing seen.
+        """
+        return self._cluster.reach.knows(key[0]) or self._cluster.stores.searches.get(*key) is None
 
     def _appoint(self, key: SearchKey, plan: Plan, of_world: float | None) -> Outcome:
         """Look again when time alone changes something."""

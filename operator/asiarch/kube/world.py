@@ -103,6 +103,8 @@ class KubeWorld:
         mine = await self._mine(found, held, troubles)
         candidates = Candidates(mine)
         records = await self._records(found, mine)
+        if self._archive.fault is not None:
+            troubles.append(told.of_archive(self._archive.fault))
         live = [candidates[name] for name, one in mine.items() if _is_live(one)]
         children = await self._orders.children(found, live, self._now)
         await self._keep_files(found, children)
@@ -178,9 +180,9 @@ class KubeWorld:
         records = {n: one.value.record for n, one in held.items() if one.value.record is not None}
         named = [one.value.model.status.order for one in held.values() if _is_live(one)]
         orders = {ref.name for ref in named if ref is not None}
-        if self._unreadable() or not _contradicts(
-            self._search(search), {**await self._archive.records(), **records}, orders
-        ):
+        known = {**await self._archive.legible(), **records}
+        unreadable = self._archive.fault is not None or self._unreadable()
+        if unreadable or not _contradicts(self._search(search), known, orders):
             return
         found = await self._cluster.api.get(SEARCHES, self._namespace, search)
         if found is not None:
@@ -207,7 +209,7 @@ class KubeWorld:
                 troubles.append(told.unreadable(name, one.value.unreadable))
             elif one.value.controller == search.metadata.uid:
                 mine[name] = one
-            elif not one.value.controller and _may_join(one.value.record):
+            elif not one.value.controller and _may_join(one.value, search):
                 adopted = await self._adopt(search, name, one)
                 if adopted is not None:
                     mine[name] = adopted
@@ -237,17 +239,17 @@ class KubeWorld:
     ) -> dict[str, Record]:
         """Records of all candidates that ever were; one that somebody deleted is written into the archive first."""
         present = {n: one.value.record for n, one in mine.items() if one.value.record is not None}
-        records = {**await self._archive.records(), **present}
+        records = {**await self._archive.legible(), **present}
         if self._unreadable():
             # What can't be read has an ordinal all the same; the search stands still until it can.
             return records
         before = {} if self._seen is None else self._seen.records
         lost = gone.lost(search, records, {**before, **self._written})
-        if lost:
+        if lost and self._archive.fault is None:
             await self._look_for(search, {r.ordinal for r in lost})
             await self._archive.add(search, lost)
-            records |= {r.name: r for r in lost}
-        return records
+        # What an archive that can't be read holds has ordinals and cost all the same.
+        return records | {r.name: r for r in lost}
 
     async def _look_for(self, search: ArchitectureSearch, ordinals: AbstractSet[int]) -> None:
         """Make sure that nobody has these ordinals; raises ApiError when our view was merely old."""
@@ -320,7 +322,9 @@ class KubeWorld:
         return any(one.value.unreadable for one in self._cluster.stores.candidates.of(self._key).values())
 
     async def _remove(self, names: Sequence[str], seen: Observation) -> None:
-        """Archive candidates, then delete their objects."""
+        """Archive candidates, then delete their objects; none while the archive can't be read."""
+        if self._archive.fault is not None:
+            return
         await self._archive.add(seen.search, [seen.records[name] for name in names])
         store = self._cluster.stores.candidates
         for name in names:
@@ -361,9 +365,14 @@ def _owner(search: ArchitectureSearch) -> Object:
     }
 
 
-def _may_join(record: Record | None) -> bool:
-    """Whether a candidate without an owner is a user's, or one of ours whose owner somebody took away."""
-    return record is not None and (record.origin == "User" or record.ordinal >= 0)
+def _may_join(kept: KeptCandidate, search: ArchitectureSearch) -> bool:
+    """Whether a candidate without an owner is a user's new one, or one of ours whose owner somebody took away.
+
+    What a search of the same name has left behind was measured by other rules.
+    """
+    if kept.record is None or kept.record.ordinal < 0:
+        return kept.record is not None and kept.record.origin == "User"
+    return kept.model.metadata.creation_timestamp >= search.metadata.creation_timestamp
 
 
 def _is_free(write: Write) -> bool:

@@ -1,6 +1,7 @@
 """What happens in a pod: an instant play, a real one, or a fault."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -125,7 +126,7 @@ async def _send(life: Life, sender: Sender, *, twice: bool) -> None:
     if twice and not wrong:
         wrong = await sender.send_again(result)
     for name in life.states:
-        life.end(name, 1 if wrong else 0, message=wrong)
+        life.end(name, os.EX_DATAERR if wrong else 0, message=wrong)
 
 
 async def _real(life: Life, fault: Fault | None) -> None:

@@ -1,0 +1,83 @@
+"""An order that the API server refuses never ran: it costs nothing, and a person's word reaches it all the same."""
+
+import copy
+
+from asiarch.api.reason import Reason
+from asiarch.kube.client import CANDIDATES, JOBS, SEARCHES, ApiError, Kind, Object
+from asiarch.kube.orders import Orders
+from tests.kube.scene import FIRST, NAMESPACE, Scene, played
+
+
+def refuse_jobs(scene: Scene) -> None:
+    """As a quota does."""
+
+    def refuse(verb: str, kind: Kind, _name: str) -> None:
+        if (verb, kind) == ("create", JOBS):
+            raise ApiError(403, "Forbidden", "exceeded quota: none")
+
+    scene.memory.before = refuse
+
+
+def allow_jobs(scene: Scene) -> None:
+    """As when the quota goes."""
+    scene.memory.before = lambda *_: None
+
+
+def status(scene: Scene, kind: Kind = CANDIDATES, name: str = FIRST) -> Object:
+    """The status of an object as it stands."""
+    found: Object = scene.memory.objects[kind.plural, NAMESPACE, name]["status"]
+    return found
+
+
+async def suspend(scene: Scene) -> None:
+    """As a user does."""
+    found = copy.deepcopy(scene.memory.objects[SEARCHES.plural, NAMESPACE, "s"])
+    found["spec"]["suspend"] = True
+    await scene.memory.replace(SEARCHES, NAMESPACE, "s", found)
+
+
+def test_what_an_earlier_process_was_refused_is_started_by_the_next_at_no_cost() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.apply()
+        refuse_jobs(scene)
+        await scene.turns(6)
+        assert status(scene)["reason"] == "QuotaExceeded"
+        scene.restart()
+        allow_jobs(scene)
+        await scene.turns(3)
+        assert scene.jobs() == [f"{FIRST}-train-gates-a1"]
+        assert "reason" not in status(scene)
+        assert status(scene).get("lost", 0) == 0
+
+    played(scenario)
+
+
+def test_a_suspended_search_takes_a_refused_order_back_at_no_cost() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.apply()
+        refuse_jobs(scene)
+        await scene.turns(6)
+        await suspend(scene)
+        await scene.turns(3)
+        allow_jobs(scene)
+        scene.clock += 600
+        await scene.turns(3)
+        assert scene.jobs() == []
+        assert status(scene, SEARCHES, "s")["phase"] == "Suspended"
+        assert "order" not in status(scene)
+        assert status(scene).get("cost", {}).get("seconds", 0) == 0
+
+    played(scenario)
+
+
+def test_an_order_of_which_we_havent_heard_is_stopped_where_it_runs() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.apply()
+        await scene.turns(4)
+        assert scene.jobs() == [f"{FIRST}-train-gates-a1"]
+        scene.restart()
+        orders = Orders(scene.cluster, (NAMESPACE, "s"))
+        await orders.stop(f"{FIRST}-train-gates-a1", Reason.CANCELLED)
+        assert scene.jobs() == []
+
+    played(scenario)
