@@ -247,8 +247,6 @@ def _stops(
         if ref is None or ref != seen.candidates[candidate.name].status.order:
             continue
         child = seen.children.get(ref.name)
-        if child is not None and child.results is not None:
-            continue
         idle = child is None or child.refusal is not None
         if judged.cancels or _is_unwanted(candidate) or (idle and not judged.starts):
             stops.append(StopOrder(ref.name, Reason.CANCELLED))
