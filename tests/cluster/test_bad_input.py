@@ -145,7 +145,7 @@ def test_E9_a_forged_owner_or_origin_is_not_run_and_not_charged(cast: Rig) -> No
     del claimed["spec"]["idea"]
     create(cast, "candidates", claimed)
     said = complains(cast, "strict", "Degraded", "Orphan", "True")
-    assert "was not created by it; only origin User may join. It is not run and not charged." in said
+    assert "only new ones of origin User may join. It is not run and not charged." in said
     settled(cast, "strict")
     for name in ("forged", "claimed"):
         assert "status" not in candidate(cast, name)

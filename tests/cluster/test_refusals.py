@@ -116,7 +116,7 @@ def test_F14_a_quota_of_no_pods_is_told_and_heals_once_it_is_raised(cast: Rig) -
         cast.apply(a_short_search("podless"))
         said = degraded(cast, "podless", "JobRejected")
         assert "gets no pod" in said
-        assert "kubectl describe job podless-0000-train-recall-a1" in said
+        assert f"kubectl -n {cast.namespace} describe job podless-0000-train-recall-a1" in said
         edit(cast, "podless", {"spec": {"hard": {"pods": "100"}}}, "resourcequotas")
         heals(cast, "podless")
 
