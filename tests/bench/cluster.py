@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--searches", type=int, default=10, help="that run at a time; 0 leaves this part out (default 10)")
     add("--candidates", type=int, default=200, help="of each search (default 200)")
     add("--parallelism", type=int, default=50, help="of agents and of evaluation (default 50)")
-    add("--lasts", type=float, default=100.0, help="seconds that training takes, ± 50 %% (default 100)")
+    add("--lasts", type=float, default=250.0, help="seconds that training takes, ± 50 %% (default 250)")
     add("--apart", type=float, default=10.0, help="seconds between two searches' start (default 10)")
     add("--present", type=int, default=5000, help="finished candidates beside them (default 5000)")
     add("--quiet", type=float, default=120.0, help="seconds in which nothing may be written (default 120)")
