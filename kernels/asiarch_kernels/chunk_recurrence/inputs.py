@@ -1,0 +1,41 @@
+"""What one call of the recurrence is given, checked or not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The arguments of `chunk_recurrence`; `erasing` [B, T, H] is how strongly is erased where that isn't `beta`."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    log_decay: Tensor | None = None
+    beta: Tensor | None = None
+    erase: Tensor | None = None
+    state: Tensor | None = None
+    starts: Tensor | None = None
+    delta: bool = False
+    return_state: bool = False
+    erasing: Tensor | None = None
+
+    def mapped(self, change: Callable[[Tensor | None], Tensor | None], *, starts: Tensor | None) -> "Inputs":
+        """The same with everything that runs along time changed."""
+        q, k, v = change(self.q), change(self.k), change(self.v)
+        assert q is not None
+        assert k is not None
+        assert v is not None
+        return replace(
+            self,
+            q=q,
+            k=k,
+            v=v,
+            log_decay=change(self.log_decay),
+            beta=change(self.beta),
+            erase=change(self.erase),
+            erasing=change(self.erasing),
+            starts=starts,
+        )
