@@ -18,7 +18,7 @@ _told: set[tuple[str, str]] = set()
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The implementation of one call, and why it isn't our kernel; empty where it is, or where no device asks for one."""
+    """The implementation of one call, and why it isn't our kernel; empty where it is, or on a CPU."""
 
     path: Path
     why: str = ""

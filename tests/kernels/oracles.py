@@ -23,17 +23,8 @@ def recurrence_by_token(
 ) -> tuple[Tensor, Tensor]:
     """Outputs and last states of the recurrence, in float64; differentiable."""
     if starts is not None:
-        return _each_sequence(
-            q_BTHK,
-            k_BTHK,
-            v_BTHV,
-            log_decay=log_decay,
-            beta=beta,
-            erase=erase,
-            delta=delta,
-            state=state,
-            starts=starts,
-        )
+        gates: dict[str, Any] = {"log_decay": log_decay, "beta": beta, "erase": erase}
+        return _each_sequence(q_BTHK, k_BTHK, v_BTHV, delta=delta, state=state, starts=starts, **gates)
     batch, length, heads, width = q_BTHK.shape
     q, k, v = q_BTHK.double(), k_BTHK.double(), v_BTHV.double()
     S_BHKV = (

@@ -96,6 +96,7 @@ def test_tensors_that_are_not_contiguous_are_taken() -> None:
 def test_what_no_kernel_computes_is_named() -> None:
     assert "channel" in kernel.unsupported(given(Call(decay="channel")))
     assert "24" in kernel.unsupported(given(Call(keys=24)))
+    assert "32 of keys" in kernel.unsupported(given(Call(keys=32, values=64)))
     assert "float64" in kernel.unsupported(given(Call(dtype=torch.float64)))
     assert not kernel.unsupported(given(GATED_DELTA))
 

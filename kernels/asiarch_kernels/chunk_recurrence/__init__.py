@@ -93,7 +93,7 @@ def chunk_recurrence(
             positions and over all that follow in its sequence and head; wrong `starts` give NaN where they leave
             positions out, and lead nowhere outside of the tensors.
 
-    Paths: own kernels on a GPU for no decay or one for each head, K and V of 16, 32, 64 or 128, bfloat16, float16 (in
+    Paths: own kernels on a GPU for no decay or one for each head, K = V of 16, 32, 64 or 128, bfloat16, float16 (in
     float32) and float32; an erase key takes twice the positions. Decays of channels go through flash-linear-attention
     in half types. All else, and a CPU, takes the reference; a fallback is counted and logged (`paths`). Two runs are
     bitwise equal on each path of ours. The kernels hold the state in float32 and multiply in the type of q. Relative to

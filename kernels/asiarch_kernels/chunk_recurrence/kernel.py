@@ -1,7 +1,8 @@
 """Our own kernels on the host's side: what they take, how they are launched, and every launch there is.
 
 They compute no decay or one for each head and step, with the delta rule or without, for widths of 16, 32, 64 and 128,
-in bfloat16 or float32; float16 is computed in float32, whose states can't overflow. A separate erase key takes twice
+in bfloat16 or float32; float16 is computed in float32, whose states can't overflow. They would take keys and values of
+unequal widths, but none of these is compiled ahead of time, so such calls are refused. A separate erase key takes twice
 the positions. The backward pass keeps nothing of the forward pass: it walks forward once more.
 """
 
@@ -45,7 +46,7 @@ def unsupported(given: Inputs) -> str:
     widths = {given.q.shape[-1], given.v.shape[-1]}
     if given.log_decay is not None and given.log_decay.ndim == 4:
         return "no kernel of ours decays channel by channel"
-    if not widths <= set(WIDTHS):
+    if not widths <= set(WIDTHS) or len(widths) > 1:
         return f"no kernel for the widths {given.q.shape[-1]} of keys and {given.v.shape[-1]} of values"
     if given.q.dtype == torch.float64:
         return "no kernel computes in float64"

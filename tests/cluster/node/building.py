@@ -30,7 +30,7 @@ _LEFT_OUT = (
     "var/cache/apt",
     "var/lib/apt/lists",
 )
-_SOURCES = ("operator", "trainer-image", "pyproject.toml", "requirements.lock")
+_SOURCES = ("operator", "trainer-image", "kernels", "pyproject.toml", "requirements.lock")
 _AUTHORITIES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _AUTHORITY = "/etc/ssl/certs/ca-certificates.crt"
 _INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL")

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 Formula = Callable[[Sequence[Any], Any], float]
 
 _TOUCHING = """
-    _fused_rms_norm _log_softmax _native_batch_norm_legit _reshape_copy _softmax _to_copy
+    _fused_rms_norm _local_scalar_dense _log_softmax _native_batch_norm_legit _reshape_copy _softmax _to_copy
     _unsafe_index _unsafe_index_put _unsafe_view all amax amin aminmax any arange argmax argmin avg_pool1d
     avg_pool2d bernoulli bernoulli_ cat clone constant_pad_nd copy copy_ count_nonzero cummax cummin cumprod cumsum
     diagonal_copy dropout embedding empty empty_like empty_strided eye fill fill_ flip full full_like gather
