@@ -189,8 +189,10 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
         "log_decay is from .* wanted finite values of at most 0",
     ),
     "an end": (lambda i: replace(i, log_decay=i.log_decay - torch.inf), "finite values"),
-    "a decay of NaN": (lambda i: replace(i, log_decay=with_nan(i.log_decay)), "log_decay is from nan"),
-    "a strength of NaN": (lambda i: replace(i, beta=with_nan(i.beta)), "beta is NaN"),
+    "growth beside NaN": (
+        lambda i: replace(i, log_decay=with_nan(-i.log_decay)),
+        "log_decay is from nan to nan; wanted finite values of at most 0",
+    ),
     "an idle erase key": (lambda i: replace(i, delta=False, erase=i.k), "erase is given without delta"),
     "a half state": (lambda i: replace(i, state=i.state.half()), "state is float16; wanted float32"),
     "a small state": (lambda i: replace(i, state=i.state[:1]), "state is of shape"),
@@ -222,6 +224,19 @@ def test_starts_that_do_not_fit_are_refused(starts: Tensor, message: str) -> Non
     inputs = replace(given(Call(9, batch=1)), starts=starts)
     with pytest.raises(BlockInputError, match=message):
         call(inputs)
+
+
+@pytest.mark.parametrize("decay", ["head", "channel"])
+@pytest.mark.parametrize("name", ["log_decay", "beta", "k"])
+def test_nan_comes_out_again_in_its_own_sequence_and_not_before_its_chunk(decay: str, name: str) -> None:
+    inputs = given(Call(130, decay=decay, delta=True))
+    broken = getattr(inputs, name).clone()
+    broken[1, 70] = torch.nan
+    replaced: dict[str, Any] = {name: broken}
+    whole, out = call(inputs)[0], call(replace(inputs, **replaced))[0]
+    assert out[1, 70:].isnan().all()
+    assert torch.allclose(out[1, :7], whole[1, :7], atol=1e-6)  # a chunk with 70 begins behind them
+    assert torch.allclose(out[0], whole[0], atol=1e-6)
 
 
 def changed(name: str, x: Tensor, start: int, axis: int) -> Tensor:

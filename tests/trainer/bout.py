@@ -18,7 +18,7 @@ from asiarch.api.search import Dataset, ModelShape, Rung
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
-    "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT / 'trainer-image'}",
+    "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT / 'trainer-image'}:{ROOT / 'kernels'}",
     "OMP_NUM_THREADS": "1",
 }
 

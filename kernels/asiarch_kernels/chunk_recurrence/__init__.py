@@ -88,10 +88,10 @@ def chunk_recurrence(
         Under autocast q, k, v and the erase key are cast to its type; gates, their sums and the state stay in float32.
 
     Raises:
-        BlockInputError: naming the argument, what was found and what was wanted. Gates' values and `starts` are checked
-            on a CPU alone, since a GPU would have to be waited for. There a NaN spreads over its chunk of at most 64
-            positions and over all that follow in its sequence and head; wrong `starts` give NaN where they leave
-            positions out, and lead nowhere outside of the tensors.
+        BlockInputError: naming the argument, what was found and what was wanted. Decays' values and `starts` are
+            checked on a CPU alone, since a GPU would have to be waited for. NaN is not refused but comes out again: on
+            a CPU over its chunk of at most 64 positions and all that follow in its sequence and head. Wrong `starts`
+            give NaN where they leave positions out, and lead nowhere outside of the tensors.
 
     Paths: own kernels on a GPU for no decay or one for each head, K = V of 16, 32, 64 or 128, bfloat16, float16 (in
     float32) and float32; an erase key takes twice the positions. Decays of channels go through flash-linear-attention
@@ -160,18 +160,22 @@ def _check_gates(given: Inputs, sizes: Sequence[int]) -> None:
     if given.beta is not None:
         check_shape(_BLOCK, "beta", given.beta, sizes)
         check_alike(_BLOCK, {"q_BTHK": given.q, "beta": given.beta}, _DTYPES)
-        if readable(given.beta) and bool(given.beta.detach().sum().isnan()):
-            refuse(_BLOCK, "beta", "NaN somewhere or infinite both ways", "numbers")
     if given.log_decay is None:
         return
     channels = [given.q.shape[-1]] if given.log_decay.ndim == 4 else []
     check_shape(_BLOCK, "log_decay", given.log_decay, [*sizes, *channels])
     check_alike(_BLOCK, {"q_BTHK": given.q, "log_decay": given.log_decay}, _DTYPES)
     if readable(given.log_decay):
-        decays = given.log_decay.detach()
-        low, high = float(decays.min()), float(decays.max())
-        if not (-torch.inf < low and high <= 0):
-            refuse(_BLOCK, "log_decay", f"from {low:g} to {high:g}", "finite values of at most 0")
+        _check_decays(given.log_decay.detach())
+
+
+def _check_decays(decays: Tensor) -> None:
+    """Refuse what grows or forgets all; NaN goes on into the outputs, as on a GPU."""
+    low, high = float(decays.min()), float(decays.max())
+    if -torch.inf < low and high <= 0:
+        return
+    if bool(((decays > 0) | (decays == -torch.inf)).any()):
+        refuse(_BLOCK, "log_decay", f"from {low:g} to {high:g}", "finite values of at most 0")
 
 
 def _check_starts(given: Inputs, starts: Tensor) -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from asiarch_kernels.fault import check_alike, check_device, check_shape, readable, refuse
+from asiarch_kernels.fault import check_alike, check_device, check_shape, readable
 from asiarch_kernels.paths import Choice, take
 from asiarch_kernels.scan import operator, reference
 
@@ -29,9 +29,8 @@ def scan(a_BTD: Tensor, b_BTD: Tensor, *, state: Tensor | None = None) -> Tensor
         h_BTD in the wider type of a and b. The state is float32 or wider inside; `h_BTD[:, -1]` continues a sequence.
 
     Raises:
-        BlockInputError: naming the argument, what was found and what was wanted. NaN in a is refused where values can
-            be read without waiting for a GPU: on a CPU outside of a compiler. Elsewhere NaN, of a or b, spreads to the
-            later positions of its channel and to nothing else.
+        BlockInputError: naming the argument, what was found and what was wanted. NaN is not refused: of a or b, it
+            spreads to the later positions of its channel and to nothing else.
 
     Costs: 2·B·T·D FLOP forward, 3·B·T·D backward. Bytes of bfloat16: 6·B·T·D forward and 10·B·T·D backward for one
     chunk of 64 positions; with more chunks a and b (or the gradient) are read twice, which makes 10 and 14. The state
@@ -56,5 +55,3 @@ def _check(a_BTD: Tensor, b_BTD: Tensor, state: Tensor | None) -> None:
         check_shape(_BLOCK, "state", state, (a_BTD.shape[0], a_BTD.shape[2]))
     check_device(_BLOCK, "a_BTD", a_BTD)
     check_alike(_BLOCK, {"a_BTD": a_BTD, "b_BTD": b_BTD, "state": state}, _DTYPES)
-    if readable(a_BTD) and bool(a_BTD.isnan().any()):
-        refuse(_BLOCK, "a_BTD", "NaN in places", "a number everywhere")

@@ -135,6 +135,21 @@ GROUP_NORMED = _file(
     "self.norm = nn.GroupNorm(2, width)\nself.out = nn.Linear(width, width)",
     "return self.out(torch.cumsum(self.norm(x.flatten(0, 1)).view_as(x), 1) / torch.arange(1, x.shape[1] + 1)[:, None])",
 )
+BLOCKS = _file(
+    """
+self.qkv = nn.Linear(width, 3 * width, bias=False)
+self.gates = nn.Linear(width, 2 * heads)
+self.taps = nn.Parameter(torch.full((3 * width, 4), 0.25))
+""",
+    """
+q, k, v = rearrange(causal_conv(self.qkv(x), self.taps, silu=True), 'b t (j h k) -> j b t h k', j=3, h=self.heads)
+decay, beta = self.gates(x).chunk(2, -1)
+q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
+y = chunk_recurrence(q, k, v, log_decay=F.logsigmoid(decay + 4), beta=beta.sigmoid(), delta=True)
+return y.flatten(2)
+""",
+    "from asiarch_kernels import causal_conv, chunk_recurrence\n\n\n",
+)
 NOTHING = _file("pass", "return torch.zeros_like(x)")
 
 HONEST = {
