@@ -16,7 +16,7 @@ SHELL := /bin/bash
 # Training runs on one thread each, so that results repeat and searches share the cores fairly.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test test-here test-cluster test-sweep test-node check lint types imports unused generated bench crds lock setup \
+.PHONY: help demo test test-here test-cluster test-sweep test-node test-table check lint types imports unused generated bench crds lock setup \
 	clean
 
 help: ## Show this list.
@@ -25,10 +25,10 @@ help: ## Show this list.
 demo: $(READY) ## Run a whole search on this machine, from set-up to report.
 	$(BIN)/asiarch run examples/quickstart.yaml
 
-test: test-here test-cluster ## Run the tests: those on this machine, then those on a control plane; test-sweep and test-node are apart.
+test: test-here test-cluster ## Run the tests: those on this machine, then those on a control plane; test-sweep, test-node and test-table are apart.
 
 test-here: $(READY) ## Run what needs no cluster; core and API must be covered to the last branch.
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not gpu and not cluster and not node' --cov --cov-report=
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not gpu and not cluster and not node and not table' --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=100
 
 test-cluster: $(READY) ## Run searches on a real API server, with a playing kubelet; builds Kubernetes if it isn't at hand.
@@ -40,6 +40,9 @@ test-sweep: $(READY) ## Kill the operator around every write of a search, once e
 
 test-node: $(READY) ## Run a search in pods of a real kubelet, from images built here; wants root.
 	$(BIN)/pytest -m node tests/cluster/node
+
+test-table: $(READY) ## Compile every pinned kernel for two architectures, and check that no launch compiles any; ten minutes.
+	$(BIN)/pytest -m table tests/kernels
 
 check: lint types imports unused generated ## Run every check that executes nothing; under two minutes.
 	@echo 'check: all good'
@@ -81,7 +84,7 @@ lock: $(UV) ## Write requirements.lock anew from pyproject.toml.
 
 clean: ## Remove the environment and every cache; searches under runs/ stay.
 	rm -rf $(VENV) dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find operator trainer-image tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find operator trainer-image kernels tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # uv itself comes from the lock too, checked by its hash, into a corner of its own.
 $(UV):

@@ -15,6 +15,7 @@ from pathlib import Path
 from asiarch.local.nursery import Exit, Job, Nursery
 
 SAMPLES = Path(__file__).parent / "samples"
+KERNELS = Path(__file__).parents[2] / "kernels"
 MEBIBYTE = 2**20
 CALLERS = ("root", "ordinary", "refused") if os.getuid() == 0 else ("self",)
 """Who starts the nursery. `refused` is an ordinary user to whom the kernel grants no namespaces."""
@@ -75,7 +76,7 @@ class Ends:
 
 
 def a_nursery(caller: str, ends: Ends, preload: tuple[str, ...] = ()) -> Nursery:
-    nursery = Nursery(preload, ends.add, path=(SAMPLES,))
+    nursery = Nursery(preload, ends.add, path=(SAMPLES, KERNELS))
     prefix = {"ordinary": [], "refused": ["--refuse"]}.get(caller)
     if prefix is not None:
         nursery._command = [sys.executable, "-I", str(SAMPLES / "ordinary.py"), *prefix, *nursery._command]

@@ -58,6 +58,11 @@ def test_an_honest_job_imports_and_uses_its_scratch_directory(place: Path, calle
     assert ended.exit.code == DONE, ended
 
 
+def test_an_honest_job_computes_with_the_building_blocks(place: Path, caller: str) -> None:
+    [ended] = jailed(caller, a_job(place, "use_blocks", memory=GIBIBYTE), preload=("torch",))
+    assert ended.exit.code == DONE, ended
+
+
 def test_an_honest_job_reaches_the_unix_socket_it_was_given(place: Path, caller: str) -> None:
     wires = place / "wires"
     wires.mkdir()

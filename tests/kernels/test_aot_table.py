@@ -1,4 +1,7 @@
-"""The whole table of pinned kernels: it compiles without a GPU, once, and then no launch compiles anything."""
+"""The table of pinned kernels: it compiles without a GPU, once, and then no launch compiles anything.
+
+The whole of it takes minutes, as `make test-table`; a part stands for it among the other tests.
+"""
 
 import json
 from pathlib import Path
@@ -22,6 +25,12 @@ def tier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.long
+def test_a_part_with_each_kernel_is_built_and_leaves_nothing_to_compile(tmp_path: Path) -> None:
+    told = json.loads(run("tests.kernels.part", str(tmp_path / "tier"), tier=tmp_path / "tier"))
+    assert told == {"kernels": len({row.kernel for row in pinned.TABLE}), "wrong": []}
+
+
+@pytest.mark.table
 def test_the_whole_table_is_built_within_its_size(tier: Path) -> None:
     report = json.loads((tier / "report.json").read_text())
     for architecture in ARCHITECTURES:
@@ -31,15 +40,13 @@ def test_the_whole_table_is_built_within_its_size(tier: Path) -> None:
     assert report["bytes"] <= MEGABYTES * 1e6
 
 
-@pytest.mark.slow
-@pytest.mark.long
+@pytest.mark.table
 def test_nothing_is_left_to_compile_at_any_size(tier: Path) -> None:
     told = aot(tier, "--verify", "--jobs", "2")
     assert [line.split()[4] for line in told.splitlines() if line.startswith("all ")] == ["0", "0"]
 
 
-@pytest.mark.slow
-@pytest.mark.long
+@pytest.mark.table
 def test_no_call_of_a_block_compiles_anything(tier: Path) -> None:
     for told in json.loads(run("tests.kernels.calls", *ARCHITECTURES, tier=tier)).values():
         assert told["missed"] == []

@@ -151,7 +151,7 @@ def test_no_position_sees_a_later_one_in_the_kernels() -> None:
 
 
 def test_no_batch_row_sees_another() -> None:
-    a, b, _, _ = an_input(3, 66, 2)
+    a, b, _, _ = an_input(3, 8, 2)
     assert changed_rows(lambda b: scan(a, b), b, 1) == [1]
     assert changed_rows(lambda b: kernel.forward(a, b, None), b, 1) == [1]
 

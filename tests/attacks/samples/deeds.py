@@ -33,6 +33,17 @@ def read_file(target: str) -> None:
     print(Path(target).read_bytes())
 
 
+def use_blocks(_: str) -> None:
+    """What an honest mixer does: import the building blocks, and compute with them."""
+    import torch  # noqa: PLC0415 - the other deeds don't wait for it
+
+    from asiarch_kernels import causal_conv, chunk_recurrence  # noqa: PLC0415 - the same
+
+    x = causal_conv(torch.randn(2, 70, 16), torch.randn(16, 4)).view(2, 70, 2, 8)
+    y = chunk_recurrence(x, x, x, log_decay=-torch.rand(2, 70, 2))
+    assert y.isfinite().all()
+
+
 def write_file(target: str) -> None:
     Path(target).write_text("was here")
 
@@ -248,7 +259,7 @@ def sleep(target: str) -> None:
 DEEDS: dict[str, Callable[[str], None]] = {
     deed.__name__: deed
     for deed in (
-        read_file, write_file, write_into_python, connect, connect_without_python, send_datagram,
+        read_file, use_blocks, write_file, write_into_python, connect, connect_without_python, send_datagram,
         open_netlink, find_in_environment, find_in_own_memory, read_memory_of, signal_process, become_root,
         make_namespace, trace, mount, outlive_the_guard, fork_bomb, thread_bomb, allocate, map_private,
         map_shared, fill_memory_file, allocate_together, allocate_tensor, name_vector_instructions,
