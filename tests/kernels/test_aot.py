@@ -33,6 +33,7 @@ def built(place: Path) -> tuple[Path, dict[str, Any]]:
     return place / "tier", build("build", place / "tier", *BOTH)
 
 
+@pytest.mark.slow
 def test_the_build_compiles_every_specialisation_without_a_gpu(built: tuple[Path, dict[str, Any]]) -> None:
     _, report = built
     for architecture in ("sm_80", "sm_90"):
@@ -69,6 +70,7 @@ def test_the_reports_bytes_are_those_on_the_disk(built: tuple[Path, dict[str, An
     assert report["bytes"] == everything - (tier / "report.json").stat().st_size
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_a_second_build_and_a_check_compile_nothing(built: tuple[Path, dict[str, Any]]) -> None:
     tier, first = built
