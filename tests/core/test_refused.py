@@ -71,8 +71,9 @@ def test_a_candidate_says_why_its_order_cannot_start() -> None:
 
 def test_a_refusal_is_unsaid_before_the_order_is_tried_again() -> None:
     candidate = waiting(reason=Reason.QUOTA_EXCEEDED, message="exceeded quota: none")
-    plan = reconcile(seen(searching(), candidate), T0)
+    plan = reconcile(seen(searching(), candidate), T0 + 500)
     assert of_candidate(plan).status.reason is None
+    assert order_of(of_candidate(plan)).deadline == timestamp(T0 + 500 + 3600 + START_ALLOWANCE)
     assert orders(plan) == []
     (again,) = orders(reconcile(seen(searching(), of_candidate(plan)), T0))
     assert isinstance(again, StartOrder)
@@ -107,12 +108,13 @@ def test_what_was_cancelled_costs_what_its_processes_ran_if_that_is_known(
 
 
 def test_a_step_that_is_lost_again_and_again_is_a_trouble_of_its_search() -> None:
-    def said(lost: int) -> str:
-        why: Any = {"reason": Reason.GATEWAY_UNREACHABLE, "message": "No answer from the gateway."}
+    def said(lost: int, reason: Reason = Reason.GATEWAY_UNREACHABLE) -> str:
+        why: Any = {"reason": reason, "message": "No answer from the gateway."}
         candidate = a_candidate(2, phase="Building", lost=lost, **why)
         plan = reconcile(seen(searching(), candidate), T0)
         (write,) = (w for w in plan.statuses if isinstance(w, SearchWrite))
         return next(c.message for c in write.status.conditions if c.type == "Degraded")
 
     assert said(NOTEWORTHY - 1) == ""
+    assert said(NOTEWORTHY, Reason.CANCELLED) == ""
     assert "2 attempts of its step were lost, the last one: No answer from the gateway." in said(NOTEWORTHY)

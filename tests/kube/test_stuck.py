@@ -5,6 +5,7 @@ import pytest
 from asiarch.api.reason import Reason
 from asiarch.kube import outcome
 from asiarch.kube.client import Object
+from asiarch.kube.kept import read_job
 from tests.kube.orders import an_order
 from tests.kube.statuses import NOW, T0, a_condition, a_pod, only, results, the_job, waiting
 
@@ -116,7 +117,7 @@ class TestAPodThatCanNotStart:
         assert found.trouble.reason == Reason.JOB_REJECTED
 
     def test_because_nobody_may_create_it_names_the_account_that_may_be_missing(self) -> None:
-        found = outcome.waiting(the_job(TRAIN), (), T0 + 30)
+        found = outcome.waiting(read_job(the_job(TRAIN)), (), T0 + 30)
         assert found is not None
         assert found.trouble is not None
         for said in ("service account asiarch-agent", "-n default", "quota", "policy", "watch.namespaces"):

@@ -82,6 +82,11 @@ def order_of(candidate: Candidate, ref: OrderRef, search: ArchitectureSearch) ->
     )
 
 
+def renewed(search: ArchitectureSearch, candidate: Candidate, ref: OrderRef, now: Instant) -> OrderRef:
+    """The same order as if it were named now, since nothing of it could run before."""
+    return ref.model_copy(update={"deadline": _deadline(search, candidate, ref.kind, now)})
+
+
 def training_seed(search: ArchitectureSearch, rung: Rung) -> int:
     """The seed that all candidates share on a rung, so that comparisons are paired."""
     return chance.integer(f"{search.spec.seed}/train/{rung.name}")
@@ -130,10 +135,14 @@ def _turn(candidate: Candidate, kind: OrderKind) -> int:
 
 def _next_order(search: ArchitectureSearch, candidate: Candidate, kind: OrderKind, now: Instant) -> OrderRef:
     attempt = candidate.status.lost + 1
+    rung = _rung(search, candidate).name if kind == "train" else None
+    name = order_name(candidate.name, kind, attempt, rung, _turn(candidate, kind))
+    deadline = _deadline(search, candidate, kind, now)
+    return OrderRef(name=name, kind=kind, rung=rung, attempt=attempt, deadline=deadline)
+
+
+def _deadline(search: ArchitectureSearch, candidate: Candidate, kind: OrderKind, now: Instant) -> str:
+    """When an order that is named now is overdue."""
     rung = _rung(search, candidate) if kind == "train" else None
-    name = order_name(candidate.name, kind, attempt, rung.name if rung else None, _turn(candidate, kind))
     indices = rung.seeds if rung else 1
-    deadline = now + indices * budget.limit(search.spec, kind, rung) + budget.START_ALLOWANCE
-    return OrderRef(
-        name=name, kind=kind, rung=rung.name if rung else None, attempt=attempt, deadline=timestamp(deadline)
-    )
+    return timestamp(now + indices * budget.limit(search.spec, kind, rung) + budget.START_ALLOWANCE)

@@ -4,7 +4,7 @@ from asiarch.api.base import Instant, instant, timestamp
 from asiarch.api.candidate import Candidate, RungResult
 from asiarch.api.order import Result
 from asiarch.api.reason import Reason
-from asiarch.api.search import Cost, SearchSpec, SearchStatus
+from asiarch.api.search import ArchitectureSearch, Cost, SearchSpec, SearchStatus
 from asiarch.core import budget, controls, lifecycle, orders, retention, search, verdict
 from asiarch.core.actions import (
     Action,
@@ -83,10 +83,9 @@ def _creations(
 
 
 def _losing(moved: list[Candidate]) -> tuple[Trouble, ...]:
-    """A candidate whose step is lost again and again: the one that has lost most tells for all."""
-    worst = max(
-        (c for c in moved if c.status.reason in lifecycle.LOST), key=lambda c: c.status.lost, default=None
-    )
+    """A candidate whose step is lost again and again, by nobody's word: the one that has lost most tells for all."""
+    losing = (c for c in moved if c.status.reason in lifecycle.LOST - {Reason.CANCELLED})
+    worst = max(losing, key=lambda c: c.status.lost, default=None)
     if worst is None or worst.status.reason is None or worst.status.lost < NOTEWORTHY:
         return ()
     status = worst.status
@@ -115,8 +114,18 @@ def _move(seen: Observation, now: Instant) -> tuple[list[Candidate], dict[str, R
         )
         if changed is not seen.candidates[name]:
             records[name] = record(changed)
-        moved.append(marked(changed, seen.search, _refusal(seen, changed)))
+        told = marked(changed, seen.search, _refusal(seen, changed))
+        moved.append(_renewed(told, changed, seen.search, now))
     return moved, records
+
+
+def _renewed(candidate: Candidate, before: Candidate, search: ArchitectureSearch, now: Instant) -> Candidate:
+    """A candidate whose order may be tried again after a refusal: its time counts from now."""
+    ref, unsaid = candidate.status.order, candidate.status.reason is None
+    if ref is None or not unsaid or before.status.reason not in controls.REFUSALS:
+        return candidate
+    again = orders.renewed(search, candidate, ref, now)
+    return candidate.model_copy(update={"status": candidate.status.model_copy(update={"order": again})})
 
 
 def _refusal(seen: Observation, candidate: Candidate) -> Trouble | None:

@@ -159,15 +159,13 @@ class Candidates(Mapping[str, Candidate]):
 
 
 def read_job(found: Object) -> Object:
-    """Of a Job: who it is, whose, and how it stands."""
+    """Of a Job: who it is, whose, which account its pods ask for, and how it stands."""
     spec = found.get("spec", {})
-    return {
-        "metadata": _slim(found["metadata"]),
-        "spec": {
-            name: spec[name] for name in ("suspend", "completions", "activeDeadlineSeconds") if name in spec
-        },
-        "status": found.get("status", {}),
-    }
+    kept = {name: spec[name] for name in ("suspend", "completions", "activeDeadlineSeconds") if name in spec}
+    account = spec.get("template", {}).get("spec", {}).get("serviceAccountName")
+    if account is not None:
+        kept["template"] = {"spec": {"serviceAccountName": account}}
+    return {"metadata": _slim(found["metadata"]), "spec": kept, "status": found.get("status", {})}
 
 
 def read_pod(found: Object) -> Object:

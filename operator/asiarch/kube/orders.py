@@ -95,7 +95,7 @@ class Orders:
         An answer that got lost may have been a yes; then the order is found in the status, and is ours all the same.
         """
         before, after = candidate.status.order, status.order
-        fresh = after is not None and (before is None or before.name != after.name)
+        fresh = before != after
         if after is not None and fresh:
             self.named[after.name] = (candidate.name, after)
         try:
@@ -297,11 +297,10 @@ class Orders:
         return False
 
     async def _look(self, candidate: Candidate, ref: OrderRef) -> bool:
-        """Ask the API server itself for an order's Job."""
-        found = await self.cluster.api.get(JOBS, self.key[0], object_name(ref.name))
-        if found is None or controller(found) != candidate.metadata.uid:
+        """Whether the API server itself knows an order's Job."""
+        held = await self._found(ref.name)
+        if held is None or controller(held.value) != candidate.metadata.uid:
             return False
-        self.cluster.stores.jobs.apply(found)
         self._wake(0.0)
         return True
 

@@ -228,14 +228,10 @@ class LocalWorld:
         return tuple(results)
 
     async def _stop(self, name: str, reason: Reason) -> None:
-        """Kill an order's processes; its task then reports it ended. One that has none has ended at once."""
+        """Kill an order's processes; its task then reports it ended."""
         if name in self._tasks:
             self._stopped[name] = reason
             await self._runner.stop(self._tasks[name][0])
-        elif name not in self._children:
-            never = Result(order=name, attempt=1, reason=reason, message="Taken back before it was started.")
-            self._children[name] = Child(name, (never,), ran=0.0)
-            self._changed.set()
 
     def _end(self, name: str, results: tuple[Result, ...]) -> None:
         """Report an order as ended, with its file stored by digest if it brought one."""
