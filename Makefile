@@ -16,8 +16,8 @@ SHELL := /bin/bash
 # Training runs on one thread each, so that results repeat and searches share the cores fairly.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test test-here test-cluster test-sweep test-node test-table check lint types imports unused generated bench crds lock setup \
-	clean
+.PHONY: help demo test test-here test-cluster test-sweep test-node test-table check lint types imports unused generated bench \
+	bench-gpu crds lock setup clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -72,7 +72,11 @@ bench: $(READY) ## Print the benchmarks' tables; wants an idle machine.
 	$(BIN)/python -m tests.bench.pipeline
 	$(BIN)/python -m tests.bench.quickstart
 	$(BIN)/python -m tests.bench.kills
+	$(BIN)/python -m tests.bench.blocks
 	$(BIN)/python -m tests.bench.cluster
+
+bench-gpu: $(READY) ## Measure the building blocks on a GPU, beside flash-linear-attention.
+	$(BIN)/python -m tests.bench.gpu_kernels
 
 setup: $(READY) ## Only set the environment up.
 

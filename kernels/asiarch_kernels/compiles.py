@@ -39,13 +39,28 @@ class Compiles:
     package: str
     loaded: list[Loaded] = field(default_factory=list)
 
+    @property
+    def ours(self) -> list[Loaded]:
+        """Those of the package."""
+        return [one for one in self.loaded if one.kernel.startswith(f"{self.package}.")]
+
+    @property
+    def hits(self) -> int:
+        """How many of ours were found compiled."""
+        return sum(not one.compiled for one in self.ours)
+
+    @property
+    def misses(self) -> int:
+        """How many of ours had to be compiled."""
+        return sum(one.compiled for one in self.ours)
+
     def summary(self) -> Mapping[str, int | float | Mapping[str, int]]:
         """For a result: hits and misses among our kernels, which of them missed, and what others had compiled."""
-        ours = [one for one in self.loaded if one.kernel.startswith(f"{self.package}.")]
+        ours = self.ours
         others = [one for one in self.loaded if one not in ours]
         return {
-            "hits": sum(not one.compiled for one in ours),
-            "misses": sum(one.compiled for one in ours),
+            "hits": self.hits,
+            "misses": self.misses,
             "missed": dict(Counter(one.kernel for one in ours if one.compiled)),
             "others_compiled": sum(one.compiled for one in others),
             "seconds": round(sum(one.seconds for one in self.loaded if one.compiled), 3),

@@ -117,10 +117,10 @@ def test_keys_that_heads_do_not_divide_really_fail_and_are_made_whole() -> None:
 @pytest.mark.parametrize(
     ("change", "block", "after"),
     [
-        ({"chunk": "64"}, "chunk", "32"),
-        ({"chunk": "32"}, "chunk", "16"),
         ({"path": "local"}, "path", "shift"),
-        ({"expand": "2", "chunk": "16"}, "expand", "1"),
+        ({"path": "conv", "conv": "8"}, "path", "shift"),
+        ({"conv": "8"}, "conv", "4"),
+        ({"expand": "2"}, "expand", "1"),
     ],
 )
 @pytest.mark.parametrize("reason", [Reason.OUT_OF_MEMORY, Reason.COST_GROWTH, Reason.DEADLINE_EXCEEDED])

@@ -22,11 +22,11 @@ LENGTHS = (1, 7, 48, 65, 130)
 
 
 def steps(recipe: Recipe) -> Iterator[Recipe]:
-    """Every recipe one change away, but for how a mixer is chunked."""
+    """Every recipe one change away."""
     for block, choices in {"rule": tuple(RULES), **recipe.open_blocks()}.items():
         for value in choices:
             yardstick = block == "rule" and value in BASELINE_ONLY
-            if block != "chunk" and value != getattr(recipe, block) and not yardstick:
+            if value != getattr(recipe, block) and not yardstick:
                 yield recipe.change(**{block: value})
 
 
@@ -134,7 +134,7 @@ def test_files_of_two_recipes_with_other_blocks_differ() -> None:
         ("rule=magic", "rule=magic; wanted one of linear, delta"),
         ("rule=delta feature=cosine", "feature=cosine with rule=delta; wanted silu, elu"),
         ("rule=scan decay=channel qk=l2", "qk=l2, which rule=scan leaves no room for"),
-        ("rule=delta decay=channel chunk=32", "chunk=32, which rule=delta leaves no room for"),
+        ("rule=delta join=gate", "join=gate, which rule=delta leaves no room for"),
         ("size=3", "wanted rule="),
         ("", "'nothing' is no recipe"),
     ],
@@ -171,8 +171,10 @@ def test_a_file_holds_only_what_it_needs() -> None:
     plain = write(read("rule=none"))
     assert "functional" not in plain
     assert "import torch\n" not in plain
-    assert write(read("rule=scan decay=scalar")).count("\ndef ") == 1
-    assert "in_chunks" not in write(read("rule=local window=16"))
+    assert "asiarch_kernels" not in plain
+    assert "from asiarch_kernels import scan\n" in write(read("rule=scan decay=scalar"))
+    both = write(read("rule=delta feature=silu qk=l2 beta=sigmoid conv=4"))
+    assert "from asiarch_kernels import causal_conv, chunk_recurrence\n" in both
 
 
 def test_a_proposal_of_any_baseline_can_be_written() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from asiarch.agents import baselines
 from tests.trainer.bout import Ring
 from tests.trainer.mixers.cheats import CHEATS, ENDLESS
 from tests.trainer.mixers.honest import HONEST
@@ -11,6 +12,13 @@ from tests.trainer.mixers.honest import HONEST
 def test_an_honest_design_passes_every_gate(ring: Ring, name: str) -> None:
     found = ring.hold(HONEST[name])
     assert (found.reason, found.message) == (None, "")
+
+
+@pytest.mark.parametrize("name", baselines.NAMES)
+def test_a_shipped_baseline_passes_every_gate(ring: Ring, name: str) -> None:
+    found = ring.hold(baselines.source(name))
+    # Softmax attention grows too fast; what lets it through as a baseline is its order.
+    assert found.reason == ("CostGrowth" if name == "softmax-attention" else None), found.message
 
 
 @pytest.mark.parametrize("name", CHEATS)

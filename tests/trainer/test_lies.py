@@ -104,6 +104,19 @@ def test_a_forged_training_loss_buys_no_score(ring: Ring) -> None:
     assert float(found.measurement.score or "9") < 0.01
 
 
+def test_what_a_player_says_of_its_kernels_is_a_claim(ring: Ring) -> None:
+    found = ring.hold(NOTHING, RECALL, opponent=an_impostor("never", hush)).measurement
+    assert found is not None
+    claims = {name: value for name, value in found.claims.items() if not name.endswith(".train")}
+    assert claims == {"blocks.kernel": "3", "kernels.hits": "7", "kernels.misses": "0"}
+
+
+def test_a_strange_account_of_kernels_ends_the_order(ring: Ring) -> None:
+    found = ring.hold(NOTHING, RECALL, opponent=an_impostor("kernels", answer((4,), dtype="<f8")))
+    assert found.reason == "ProtocolError"
+    assert "telling of its kernels" in found.message
+
+
 def test_a_player_that_never_comes_is_not_the_candidates_fault(ring: Ring) -> None:
     found = ring.hold(NOTHING, opponent=lambda _path: None, seconds=1)
     assert found.reason == "InfrastructureFailed"

@@ -54,6 +54,17 @@ def test_the_training_loss_is_marked_as_a_claim(recalled: Result) -> None:
     assert found.curve[-1][0] == RECALL.steps
 
 
+def test_calls_of_building_blocks_are_counted_as_a_claim(ring: Ring, recalled: Result) -> None:
+    found = ring.hold(honest.BLOCKS, RECALL).measurement
+    assert found is not None
+    assert recalled.measurement is not None
+    told = {name for name in found.claims if not name.endswith(".train")}
+    # Three tasks, ten steps, two layers, two blocks; and what is asked before the first step.
+    assert int(found.claims["blocks.reference"]) > 3 * RECALL.steps * 2 * 2
+    assert told == {"blocks.reference"}, "without a GPU no kernel is looked for"
+    assert not [name for name in recalled.measurement.claims if name.startswith(("blocks", "kernels"))]
+
+
 def test_the_same_order_gives_the_same_numbers(ring: Ring, recalled: Result) -> None:
     again = ring.hold(GOOD, RECALL)
     assert timeless(again) == timeless(recalled)

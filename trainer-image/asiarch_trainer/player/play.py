@@ -8,7 +8,9 @@ import math
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
@@ -16,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from asiarch.api.reason import Reason
+from asiarch_kernels import paths
 from asiarch_trainer.player import limits
 from asiarch_trainer.player.candidate import ComplaintError, complaint, load
 from asiarch_trainer.player.cost import growth
@@ -40,17 +43,35 @@ def main() -> int:
     if given.limits is not None:
         limits.apply(given.limits)
     try:
-        Player(Wire(_connect(given)), given, until).serve()
+        with _kernels_heard() as kernels:
+            Player(Wire(_connect(given)), given, until, kernels).serve()
     except WireError:
         return 1
     return 0
 
 
+Kernels = Callable[[], tuple[int, int]]
+"""How many compiled kernels of our blocks were found, and how many had to be compiled; -1 each without a GPU."""
+
+
+@contextmanager
+def _kernels_heard() -> Iterator[Kernels]:
+    """Count from now on; where there is no GPU nothing is launched, and Triton needn't be loaded."""
+    if not torch.cuda.is_available():
+        yield lambda: (-1, -1)
+        return
+    from asiarch_kernels.compiles import listening  # noqa: PLC0415 - it loads Triton
+
+    with listening() as compiles:
+        yield lambda: (compiles.hits, compiles.misses)
+
+
 class Player:
     """Holds the candidate's model between requests."""
 
-    def __init__(self, wire: Wire, given: Settings, until: float) -> None:
+    def __init__(self, wire: Wire, given: Settings, until: float, kernels: Kernels) -> None:
         """Wait for the referee on `wire`; run nothing of the candidate's before it says so."""
+        self._kernels_loaded = kernels
         self._wire = wire
         self._given = given
         self._until = until
@@ -66,6 +87,7 @@ class Player:
             "weights": self._weights,
             "shake": self._shake,
             "cost": self._cost,
+            "kernels": self._kernels,
             "aside": self._aside,
         }
 
@@ -151,6 +173,14 @@ class Player:
         self._wire.send_text(
             Kind.TEXT, json.dumps([found.worst_place, sorted(found.uncovered)[:8]]), self._until
         )
+
+    def _kernels(self, _request: Request) -> None:
+        """How often blocks took which way in this process, and what that found compiled."""
+        ways: Counter[str] = Counter()
+        for name, count in paths.counts().items():
+            ways[name.rpartition("/")[2]] += count
+        numbers = [ways["kernel"], ways["fla"], ways["reference"], *self._kernels_loaded()]
+        self._send(torch.tensor(numbers, dtype=torch.float64))
 
     def _model(self, request: Request) -> Host:
         """Put the model into the wanted mode; in train mode chance starts anew, so that dropout repeats."""

@@ -47,6 +47,10 @@ CLAIMABLE = frozenset(
 
 MAX_MIXER_PARAMETERS = 1 << 26
 
+_COMPILED = ("kernels.hits", "kernels.misses")
+_KERNELS = ("blocks.kernel", "blocks.fla", "blocks.reference", *_COMPILED)
+"""Claims about the building blocks that a candidate called, in the order in which the player tells them."""
+
 
 @dataclass(frozen=True)
 class Host:
@@ -152,6 +156,16 @@ class Player:
         finite = np.nan_to_num(numbers, nan=9e9, posinf=9e9, neginf=-9e9)
         exponent, worst, share, uncovered, work = (float(n) for n in finite)
         return GrowthClaim(exponent, worst, share, int(uncovered), work, place, names)
+
+    def kernels(self) -> dict[str, float]:
+        """Ask how often building blocks took which way, and what their kernels found compiled; only what there was.
+
+        Hits and misses are told from a GPU alone, and there even where they are none.
+        """
+        what = "telling of its kernels"
+        self._ask(what, {"do": "kernels"})
+        found = dict(zip(_KERNELS, self._answer(what, (len(_KERNELS),), np.float64).tolist(), strict=True))
+        return {n: count for n, count in found.items() if count > 0 or (n in _COMPILED and count == 0)}
 
     def stop(self) -> None:
         """Let it go; it may be gone already."""

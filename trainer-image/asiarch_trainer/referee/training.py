@@ -32,6 +32,7 @@ def train(match: Match, vocabulary: int, name: str, batches: Iterator[Examples])
         _check_progress(curve, vocabulary, name)
     last = curve[-min(_RECENT, len(curve)) :]
     match.record.claims[f"{name}.train"] = float(np.mean(last))
+    match.record.claims |= match.player.kernels()
 
 
 def check_step_zero(match: Match, vocabulary: int, name: str, examples: Examples) -> None:

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Shapes: B batch, T time, C width, D channels of queries, keys and values together, H heads, K key width of a
-# head, V value width of a head, E value width of all heads, N chunks, L length of a chunk, J taps, S
-# positions that are seen.
+from asiarch_kernels import causal_conv, chunk_recurrence
 
-CHUNK = 64
+# Shapes: B batch, T time, C width, D channels of queries, keys and values together, H heads, K key width of a
+# head, V value width of a head, E value width of all heads, J taps.
 
 
 class Mixer(nn.Module):
@@ -32,7 +31,7 @@ class Mixer(nn.Module):
         queries, keys, values = width, width, width
         self.widths = [queries, keys, values]
         self.project = nn.Linear(width, sum(self.widths), bias=False)
-        self.taps_JD = nn.Parameter(torch.randn(4, sum(self.widths)) * 4**-0.5)
+        self.taps_DJ = nn.Parameter(torch.randn(sum(self.widths), 4) * 4**-0.5)
         self.strength = nn.Linear(width, heads)
         self.decay = nn.Linear(width, heads)
         nn.init.constant_(self.decay.bias, 4.0)
@@ -45,76 +44,19 @@ class Mixer(nn.Module):
     def forward(self, x_BTC: Tensor) -> Tensor:
         """Mix each position with those before it."""
         qkv_BTD = self.project(x_BTC)
-        qkv_BTD = convolve(qkv_BTD, self.taps_JD)
+        qkv_BTD = causal_conv(qkv_BTD, self.taps_DJ)
         batch, length, _ = x_BTC.shape
         q_BTD, k_BTD, v_BTE = torch.split(qkv_BTD, self.widths, dim=-1)
-        q_BHTK = q_BTD.view(batch, length, self.heads, -1).transpose(1, 2)
-        v_BHTV = v_BTE.view(batch, length, self.heads, -1).transpose(1, 2)
-        k_BHTK = k_BTD.view(batch, length, self.heads, -1).transpose(1, 2)
-        q_BHTK = functional.normalize(functional.silu(q_BHTK), dim=-1)
-        k_BHTK = functional.normalize(functional.silu(k_BHTK), dim=-1)
-        beta_BHT1 = self.strength(x_BTC).sigmoid().mT[..., None]
-        log_decay_BHT1 = functional.logsigmoid(self.decay(x_BTC)).mT[..., None]
-        y_BHTV = recurrence(q_BHTK, k_BHTK, v_BHTV, beta_BHT1, log_decay_BHT1)
-        y_BHTV = self.norm(y_BHTV)
-        y_BTE = y_BHTV.transpose(1, 2).flatten(2)
+        q_BTHK = q_BTD.view(batch, length, self.heads, -1)
+        v_BTHV = v_BTE.view(batch, length, self.heads, -1)
+        k_BTHK = k_BTD.view(batch, length, self.heads, -1)
+        q_BTHK = functional.normalize(functional.silu(q_BTHK), dim=-1)
+        k_BTHK = functional.normalize(functional.silu(k_BTHK), dim=-1)
+        beta_BTH = self.strength(x_BTC).sigmoid()
+        log_decay_BTH = functional.logsigmoid(self.decay(x_BTC))
+        y_BTHV = chunk_recurrence(q_BTHK, k_BTHK, v_BTHV, log_decay=log_decay_BTH, beta=beta_BTH, delta=True)
+        y_BTHV = self.norm(y_BTHV)
+        y_BTE = y_BTHV.flatten(2)
         y_BTE = y_BTE * self.gate(x_BTC).sigmoid()
         mixed_BTC: Tensor = self.out(y_BTE)
         return mixed_BTC
-
-
-def convolve(x_BTC: Tensor, taps_JC: Tensor) -> Tensor:
-    """Weigh the last J positions of each channel; the last tap meets the present one."""
-    count, length = len(taps_JC), x_BTC.shape[1]
-    padded_BSC = functional.pad(x_BTC, (0, 0, count - 1, 0))
-    y_BTC = padded_BSC[:, :length] * taps_JC[0]
-    for j in range(1, count):
-        y_BTC = y_BTC + padded_BSC[:, j : j + length] * taps_JC[j]
-    return y_BTC
-
-
-def recurrence(
-    q_BHTK: Tensor, k_BHTK: Tensor, v_BHTV: Tensor, beta_BHT1: Tensor, log_decay_BHT1: Tensor
-) -> Tensor:
-    """Read y_t = q_t S_t from S_t = a_t S_{t-1} + b_t k_t (v_t - a_t k_t S_{t-1})', a chunk at a time.
-
-    What a chunk writes solves a triangular system, since each write corrects for those before it. Decays are
-    summed as logarithms.
-    """
-    length = v_BHTV.shape[2]
-    q_BHNLK, k_BHNLK, v_BHNLV = in_chunks(q_BHTK), in_chunks(k_BHTK), in_chunks(v_BHTV)
-    beta_BHNL1, sum_BHNL1 = in_chunks(beta_BHT1), in_chunks(log_decay_BHT1).cumsum(dim=3)
-    future_LL = torch.ones(2 * sum_BHNL1.shape[3:4], dtype=torch.bool).triu(1)
-    between_BHNLL = (sum_BHNL1 - sum_BHNL1.mT).masked_fill(future_LL, -torch.inf).exp()
-    inside_BHNLL = q_BHNLK @ k_BHNLK.mT * between_BHNLL
-    corrects_BHNLL = beta_BHNL1 * k_BHNLK @ k_BHNLK.mT * between_BHNLL
-    since_BHNL1, left_BHNL1 = sum_BHNL1.exp(), (sum_BHNL1[:, :, :, -1:] - sum_BHNL1).exp()
-    state_BHKV = q_BHTK.new_zeros(*q_BHTK.shape[:2], q_BHTK.shape[-1], v_BHTV.shape[-1])
-    written_BHLV = corrected(beta_BHNL1[:, :, 0] * v_BHNLV[:, :, 0], corrects_BHNLL[:, :, 0])
-    outputs = [inside_BHNLL[:, :, 0] @ written_BHLV]
-    for n in range(1, v_BHNLV.shape[2]):
-        late_BHLK = k_BHNLK[:, :, n - 1] * left_BHNL1[:, :, n - 1]
-        state_BHKV = state_BHKV * since_BHNL1[:, :, n - 1, -1:] + late_BHLK.mT @ written_BHLV
-        known_BHLV = k_BHNLK[:, :, n] * since_BHNL1[:, :, n] @ state_BHKV
-        written_BHLV = corrected(
-            beta_BHNL1[:, :, n] * (v_BHNLV[:, :, n] - known_BHLV), corrects_BHNLL[:, :, n]
-        )
-        read_BHLV = q_BHNLK[:, :, n] * since_BHNL1[:, :, n] @ state_BHKV
-        outputs.append(read_BHLV + inside_BHNLL[:, :, n] @ written_BHLV)
-    return torch.cat(outputs, dim=2)[:, :, :length]
-
-
-def corrected(wanted_BHLV: Tensor, corrects_BHLL: Tensor) -> Tensor:
-    """Take off each write what earlier ones of its chunk did to it; only what lies below the diagonal is read."""
-    written_BHLV: Tensor = torch.linalg.solve_triangular(
-        corrects_BHLL, wanted_BHLV, upper=False, unitriangular=True
-    )
-    return written_BHLV
-
-
-def in_chunks(x_BHTD: Tensor) -> Tensor:
-    """Cut time into chunks of at most CHUNK positions, the last one filled up with zeros."""
-    length = x_BHTD.shape[2]
-    size = min(CHUNK, length)
-    padded_BHTD = functional.pad(x_BHTD, (0, 0, 0, -length % size))
-    return padded_BHTD.view(*x_BHTD.shape[:2], -1, size, x_BHTD.shape[3])

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Shapes: B batch, T time, C width, D channels of queries, keys and values together, H heads, K key width of a
-# head, V value width of a head, E value width of all heads, N chunks, L length of a chunk, J taps, S
-# positions that are seen.
+from asiarch_kernels import causal_conv, chunk_recurrence
 
-CHUNK = 64
+# Shapes: B batch, T time, C width, D channels of queries, keys and values together, H heads, K key width of a
+# head, V value width of a head, E value width of all heads, J taps.
 
 
 class Mixer(nn.Module):
@@ -29,54 +28,23 @@ class Mixer(nn.Module):
         queries, keys, values = width, width, width
         self.widths = [queries, keys, values]
         self.project = nn.Linear(width, sum(self.widths), bias=False)
-        self.taps_JD = nn.Parameter(torch.randn(4, sum(self.widths)) * 4**-0.5)
+        self.taps_DJ = nn.Parameter(torch.randn(sum(self.widths), 4) * 4**-0.5)
         self.norm = nn.RMSNorm(width // heads)
         self.out = nn.Linear(width, width, bias=False)
 
     def forward(self, x_BTC: Tensor) -> Tensor:
         """Mix each position with those before it."""
         qkv_BTD = self.project(x_BTC)
-        qkv_BTD = convolve(qkv_BTD, self.taps_JD)
+        qkv_BTD = causal_conv(qkv_BTD, self.taps_DJ)
         batch, length, _ = x_BTC.shape
         q_BTD, k_BTD, v_BTE = torch.split(qkv_BTD, self.widths, dim=-1)
-        q_BHTK = q_BTD.view(batch, length, self.heads, -1).transpose(1, 2)
-        v_BHTV = v_BTE.view(batch, length, self.heads, -1).transpose(1, 2)
-        k_BHTK = k_BTD.view(batch, length, self.heads, -1).transpose(1, 2)
-        q_BHTK = (functional.elu(q_BHTK) + 1) * k_BHTK.shape[-1] ** -0.5
-        k_BHTK = functional.elu(k_BHTK) + 1
-        y_BHTV = recurrence(q_BHTK, k_BHTK, v_BHTV)
-        y_BHTV = self.norm(y_BHTV)
-        y_BTE = y_BHTV.transpose(1, 2).flatten(2)
+        q_BTHK = q_BTD.view(batch, length, self.heads, -1)
+        v_BTHV = v_BTE.view(batch, length, self.heads, -1)
+        k_BTHK = k_BTD.view(batch, length, self.heads, -1)
+        q_BTHK = (functional.elu(q_BTHK) + 1) * k_BTHK.shape[-1] ** -0.5
+        k_BTHK = functional.elu(k_BTHK) + 1
+        y_BTHV = chunk_recurrence(q_BTHK, k_BTHK, v_BTHV)
+        y_BTHV = self.norm(y_BTHV)
+        y_BTE = y_BTHV.flatten(2)
         mixed_BTC: Tensor = self.out(y_BTE)
         return mixed_BTC
-
-
-def convolve(x_BTC: Tensor, taps_JC: Tensor) -> Tensor:
-    """Weigh the last J positions of each channel; the last tap meets the present one."""
-    count, length = len(taps_JC), x_BTC.shape[1]
-    padded_BSC = functional.pad(x_BTC, (0, 0, count - 1, 0))
-    y_BTC = padded_BSC[:, :length] * taps_JC[0]
-    for j in range(1, count):
-        y_BTC = y_BTC + padded_BSC[:, j : j + length] * taps_JC[j]
-    return y_BTC
-
-
-def recurrence(q_BHTK: Tensor, k_BHTK: Tensor, v_BHTV: Tensor) -> Tensor:
-    """Read y_t = q_t S_t from S_t = S_{t-1} + k_t v_t', a chunk at a time."""
-    length = v_BHTV.shape[2]
-    q_BHNLK, k_BHNLK, v_BHNLV = in_chunks(q_BHTK), in_chunks(k_BHTK), in_chunks(v_BHTV)
-    inside_BHNLV = (q_BHNLK @ k_BHNLK.mT).tril() @ v_BHNLV
-    state_BHKV = q_BHTK.new_zeros(*q_BHTK.shape[:2], q_BHTK.shape[-1], v_BHTV.shape[-1])
-    outputs = [inside_BHNLV[:, :, 0]]
-    for n in range(1, v_BHNLV.shape[2]):
-        state_BHKV = state_BHKV + k_BHNLK[:, :, n - 1].mT @ v_BHNLV[:, :, n - 1]
-        outputs.append(inside_BHNLV[:, :, n] + q_BHNLK[:, :, n] @ state_BHKV)
-    return torch.cat(outputs, dim=2)[:, :, :length]
-
-
-def in_chunks(x_BHTD: Tensor) -> Tensor:
-    """Cut time into chunks of at most CHUNK positions, the last one filled up with zeros."""
-    length = x_BHTD.shape[2]
-    size = min(CHUNK, length)
-    padded_BHTD = functional.pad(x_BHTD, (0, 0, 0, -length % size))
-    return padded_BHTD.view(*x_BHTD.shape[:2], -1, size, x_BHTD.shape[3])

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from asiarch_kernels import causal_conv
+
 # Shapes: B batch, T time, C width, D channels of queries, keys and values together, H heads, K key width of a
-# head, V value width of a head, E value width of all heads, J taps, S positions that are seen.
+# head, V value width of a head, E value width of all heads, J taps.
 
 
 class Mixer(nn.Module):
@@ -25,30 +27,22 @@ class Mixer(nn.Module):
         queries, keys, values = width, width, width
         self.widths = [queries, keys, values]
         self.project = nn.Linear(width, sum(self.widths), bias=False)
-        self.taps_JD = nn.Parameter(torch.randn(4, sum(self.widths)) * 4**-0.5)
+        self.taps_DJ = nn.Parameter(torch.randn(sum(self.widths), 4) * 4**-0.5)
         self.out = nn.Linear(width, width, bias=False)
 
     def forward(self, x_BTC: Tensor) -> Tensor:
         """Mix each position with those before it."""
         qkv_BTD = self.project(x_BTC)
-        qkv_BTD = convolve(qkv_BTD, self.taps_JD)
+        qkv_BTD = causal_conv(qkv_BTD, self.taps_DJ)
         batch, length, _ = x_BTC.shape
         q_BTD, k_BTD, v_BTE = torch.split(qkv_BTD, self.widths, dim=-1)
-        q_BHTK = q_BTD.view(batch, length, self.heads, -1).transpose(1, 2)
-        v_BHTV = v_BTE.view(batch, length, self.heads, -1).transpose(1, 2)
-        k_BHTK = k_BTD.view(batch, length, self.heads, -1).transpose(1, 2)
-        q_BHTK = q_BHTK * k_BHTK.shape[-1] ** -0.5
+        q_BTHK = q_BTD.view(batch, length, self.heads, -1)
+        v_BTHV = v_BTE.view(batch, length, self.heads, -1)
+        k_BTHK = k_BTD.view(batch, length, self.heads, -1)
+        q_BTHK = q_BTHK * k_BTHK.shape[-1] ** -0.5
+        q_BHTK, k_BHTK, v_BHTV = (x.transpose(1, 2) for x in (q_BTHK, k_BTHK, v_BTHV))
         y_BHTV = functional.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTV, is_causal=True, scale=1.0)
-        y_BTE = y_BHTV.transpose(1, 2).flatten(2)
+        y_BTHV = y_BHTV.transpose(1, 2)
+        y_BTE = y_BTHV.flatten(2)
         mixed_BTC: Tensor = self.out(y_BTE)
         return mixed_BTC
-
-
-def convolve(x_BTC: Tensor, taps_JC: Tensor) -> Tensor:
-    """Weigh the last J positions of each channel; the last tap meets the present one."""
-    count, length = len(taps_JC), x_BTC.shape[1]
-    padded_BSC = functional.pad(x_BTC, (0, 0, count - 1, 0))
-    y_BTC = padded_BSC[:, :length] * taps_JC[0]
-    for j in range(1, count):
-        y_BTC = y_BTC + padded_BSC[:, j : j + length] * taps_JC[j]
-    return y_BTC

@@ -12,35 +12,35 @@ Part = Callable[[Recipe, Draft], None]
 
 def _scalar(_recipe: Recipe, draft: Draft) -> None:
     draft.init += ["self.decay = nn.Linear(width, heads)", "nn.init.constant_(self.decay.bias, 4.0)"]
-    draft.forward += ["log_decay_BHT1 = functional.logsigmoid(self.decay(x_BTC)).mT[..., None]"]
+    draft.forward += ["log_decay_BTH = functional.logsigmoid(self.decay(x_BTC))"]
     draft.sentences.append("Each head forgets at a rate that it reads off the input.")
 
 
 def _channel(_recipe: Recipe, draft: Draft) -> None:
     draft.init += _low_rank("queries")
     draft.forward += [
-        "# The least decay, exp(-4) a step, keeps the sums of a chunk's logarithms far from overflow.",
+        "# A step keeps at least exp(-4) of what was written, and at first nearly all of it.",
         "log_decay_BTD = -4 * (self.decay(x_BTC) - 4).sigmoid()",
-        "log_decay_BHTK = log_decay_BTD.view(batch, length, self.heads, -1).transpose(1, 2)",
+        "log_decay_BTHK = log_decay_BTD.view(batch, length, self.heads, -1)",
     ]
     draft.sentences.append("Each key channel forgets at a rate that it reads off the input.")
 
 
 def _ladder(_recipe: Recipe, draft: Draft) -> None:
-    draft.init += ["exponents_H11 = torch.linspace(2, 6, heads)[:, None, None]"]
-    _constant("(1 - 2**-exponents_H11).log()", draft)
+    draft.init += ["exponents_H = torch.linspace(2, 6, heads)"]
+    _constant("(1 - 2**-exponents_H).log()", draft)
     draft.sentences.append("Each head forgets at a rate of its own that never changes, from fast to slow.")
 
 
 def _fixed(_recipe: Recipe, draft: Draft) -> None:
-    _constant("torch.full((heads, 1, 1), 0.5).log()", draft)
+    _constant("torch.full((heads,), 0.5).log()", draft)
     draft.sentences.append("Everything fades to one half with every step, whatever it is.")
 
 
 def _constant(values: str, draft: Draft) -> None:
-    draft.attributes += ["log_decay_H11: Tensor"]
-    draft.init += [f'self.register_buffer("log_decay_H11", {values}, persistent=False)']
-    draft.forward += ["log_decay_BHT1 = self.log_decay_H11.expand_as(v_BHTV[..., :1])"]
+    draft.attributes += ["log_decay_H: Tensor"]
+    draft.init += [f'self.register_buffer("log_decay_H", {values}, persistent=False)']
+    draft.forward += ["log_decay_BTH = self.log_decay_H.expand(batch, length, -1)"]
 
 
 def _scan_channel(_recipe: Recipe, draft: Draft) -> None:

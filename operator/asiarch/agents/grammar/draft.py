@@ -1,10 +1,9 @@
 """A file in the making: what the parts of a mixer add to it, and how it is put together at the end."""
 
 import textwrap
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from importlib.resources import files
 
-BLOCKS = files("asiarch.agents.grammar") / "blocks"
 WIDTH = 110
 
 LEGEND = {
@@ -16,11 +15,7 @@ LEGEND = {
     "K": "key width of a head",
     "V": "value width of a head",
     "E": "value width of all heads",
-    "N": "chunks",
-    "L": "length of a chunk",
     "J": "taps",
-    "S": "positions that are seen",
-    "W": "positions of a window",
 }
 
 
@@ -31,22 +26,19 @@ class Draft:
     attributes: list[str] = field(default_factory=list)
     init: list[str] = field(default_factory=list)
     forward: list[str] = field(default_factory=list)
-    constants: dict[str, str] = field(default_factory=dict)
-    blocks: list[str] = field(default_factory=list)
+    blocks: set[str] = field(default_factory=set)
     sentences: list[str] = field(default_factory=list)
     values: str = "width"
     """How wide the values of all heads are, as code."""
 
-    def use(self, *blocks: str) -> None:
-        """Copy blocks into the file, each once."""
-        self.blocks += [block for block in blocks if block not in self.blocks]
+    def use(self, block: str) -> None:
+        """Import a block of asiarch_kernels."""
+        self.blocks.add(block)
 
     def text(self, title: str, recipe: str) -> str:
         """Put the file together."""
-        code = "\n\n\n".join([self._mixer(title), *(copied(block) for block in self.blocks)])
-        head = [self._docstring(title, recipe), imports(code), legend(code)]
-        if self.constants:
-            head.append("\n".join(f"{name} = {value}" for name, value in self.constants.items()))
+        code = self._mixer(title)
+        head = [self._docstring(title, recipe), imports(code, self.blocks), legend(code)]
         return "\n\n".join(head) + "\n\n\n" + code + "\n"
 
     def _docstring(self, title: str, recipe: str) -> str:
@@ -66,18 +58,12 @@ class Draft:
         ).rstrip()
 
 
-def copied(block: str) -> str:
-    """The functions of a block's module, without its docstring, imports and constants."""
-    text = (BLOCKS / f"{block}.py").read_text(encoding="utf-8")
-    return text[text.index("\ndef ") + 1 :].rstrip()
-
-
-def imports(code: str) -> str:
+def imports(code: str, blocks: Collection[str]) -> str:
     """Import what the code names."""
-    lines = ["import math"] if "math." in code else []
-    lines += ["import torch"] if "torch." in code else []
+    lines = ["import torch"] if "torch." in code else []
     lines += ["from torch import Tensor, nn"]
     lines += ["from torch.nn import functional"] if "functional." in code else []
+    lines += ["", f"from asiarch_kernels import {', '.join(sorted(blocks))}"] if blocks else []
     return "\n".join(lines)
 
 

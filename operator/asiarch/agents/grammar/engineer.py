@@ -129,8 +129,6 @@ def _lighten(recipe: Recipe, _failure: Failure) -> Recipe | None:
         ("path", "local", "shift"),
         ("path", "ema", "shift"),
         ("path", "conv", "shift"),
-        ("chunk", "64", "32"),
-        ("chunk", "32", "16"),
         ("window", "32", "16"),
         ("taps", "32", "16"),
         ("expand", "2", "1"),
@@ -152,9 +150,9 @@ def _mend(recipe: Recipe, failure: Failure) -> Recipe | None:
 _SIGNS: Mapping[str, tuple[str, ...]] = {
     "keys": (".view(", "log_decay"),
     "heads": ("between_HH", "expand_as"),
-    "path": ("z_B", "attend_nearby", "filtered", "scan("),
+    "path": ("z_B", "local_attention", "path_EJ", "scan("),
     "gate": ("self.gate",),
-    "conv": ("taps", "convolve"),
+    "conv": ("taps", "causal_conv"),
 }
 """What a line of the file says that belongs to a block."""
 

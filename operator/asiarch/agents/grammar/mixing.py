@@ -8,22 +8,16 @@ from asiarch.agents.grammar.recipe import Recipe
 FILTER = 16
 """Taps of the second path's convolution."""
 
-_CHANNEL_CHUNK = "16"
-
 Part = Callable[[Recipe, Draft], None]
 
 
 def _memory(recipe: Recipe, draft: Draft) -> None:
     """Keep a matrix of associations in each head."""
-    block, arguments = recipe.rule, ["q_BHTK", "k_BHTK", "v_BHTV"]
-    arguments += ["beta_BHT1"] if recipe.rule == "delta" else []
-    if recipe.decay == "channel":
-        block, arguments = f"{block}_channel", [*arguments, "log_decay_BHTK"]
-    elif recipe.decay != "none":
-        block, arguments = f"{block}_scalar", [*arguments, "log_decay_BHT1"]
-    draft.constants["CHUNK"] = _CHANNEL_CHUNK if recipe.decay == "channel" else recipe.chunk
-    draft.use(block, *["triangular"] * (recipe.rule == "delta"), "chunks")
-    draft.forward += [f"y_BHTV = recurrence({', '.join(arguments)})"]
+    draft.use("chunk_recurrence")
+    decays = {"none": "", "channel": ", log_decay=log_decay_BTHK"}
+    options = decays.get(recipe.decay, ", log_decay=log_decay_BTH")
+    options += ", beta=beta_BTH" * (recipe.beta != "none") + ", delta=True" * (recipe.rule == "delta")
+    draft.forward += [f"y_BTHV = chunk_recurrence(q_BTHK, k_BTHK, v_BTHV{options})"]
     draft.sentences.insert(0, _MEMORIES[recipe.rule])
 
 
@@ -48,25 +42,26 @@ def _scan(_recipe: Recipe, draft: Draft) -> None:
 
 
 def _conv(recipe: Recipe, draft: Draft) -> None:
-    draft.use("fir")
+    draft.use("causal_conv")
     taps = recipe.taps
-    draft.init += [f"self.filter_E1J = nn.Parameter(torch.randn({draft.values}, 1, {taps}) * {taps}**-0.5)"]
-    draft.forward += ["y_BTE = filtered(v_BTE, self.filter_E1J)"]
+    draft.init += [f"self.filter_EJ = nn.Parameter(torch.randn({draft.values}, {taps}) * {taps}**-0.5)"]
+    draft.forward += ["y_BTE = causal_conv(v_BTE, self.filter_EJ)"]
     draft.sentences.insert(
         0, f"Each channel is filtered by a causal convolution over the last {taps} positions."
     )
 
 
 def _local(recipe: Recipe, draft: Draft) -> None:
-    draft.use("local")
-    draft.constants["WINDOW"] = recipe.window
-    draft.forward += ["y_BHTV = attend_nearby(q_BHTK, k_BHTK, v_BHTV)"]
+    draft.use("local_attention")
+    draft.forward += [f"y_BTHV = local_attention(q_BTHK, k_BTHK, v_BTHV, {recipe.window}, scale=1.0)"]
     draft.sentences.insert(0, f"Each head attends by softmax to the last {recipe.window} positions alone.")
 
 
 def _softmax(_recipe: Recipe, draft: Draft) -> None:
     draft.forward += [
-        "y_BHTV = functional.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTV, is_causal=True, scale=1.0)"
+        "q_BHTK, k_BHTK, v_BHTV = (x.transpose(1, 2) for x in (q_BTHK, k_BTHK, v_BTHV))",
+        "y_BHTV = functional.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTV, is_causal=True, scale=1.0)",
+        "y_BTHV = y_BHTV.transpose(1, 2)",
     ]
     draft.sentences.insert(
         0, "Each position attends by softmax to all before it; the cost grows with the square of the length."
@@ -97,9 +92,9 @@ def _path_shift(_recipe: Recipe, draft: Draft) -> None:
 
 
 def _path_conv(_recipe: Recipe, draft: Draft) -> None:
-    draft.use("fir")
-    draft.init += [f"self.path_E1J = nn.Parameter(torch.randn({draft.values}, 1, {FILTER}) * {FILTER}**-0.5)"]
-    draft.forward += ["z_BTE = filtered(v_BTE, self.path_E1J)"]
+    draft.use("causal_conv")
+    draft.init += [f"self.path_EJ = nn.Parameter(torch.randn({draft.values}, {FILTER}) * {FILTER}**-0.5)"]
+    draft.forward += ["z_BTE = causal_conv(v_BTE, self.path_EJ)"]
     draft.sentences.append(f"A second path filters the values over the last {FILTER} positions.")
 
 
@@ -114,12 +109,11 @@ def _path_ema(_recipe: Recipe, draft: Draft) -> None:
 
 
 def _path_local(_recipe: Recipe, draft: Draft) -> None:
-    draft.use("local")
-    draft.constants["WINDOW"] = str(FILTER)
-    draft.init += ["self.sharpness_H11 = nn.Parameter(torch.full((heads, 1, 1), 4.0))"]
+    draft.use("local_attention")
+    draft.init += ["self.sharpness_H1 = nn.Parameter(torch.full((heads, 1), 4.0))"]
     draft.forward += [
-        "z_BHTV = attend_nearby(self.sharpness_H11 * q_BHTK, k_BHTK, v_BHTV)",
-        "z_BTE = z_BHTV.transpose(1, 2).flatten(2)",
+        f"z_BTHV = local_attention(self.sharpness_H1 * q_BTHK, k_BTHK, v_BTHV, {FILTER}, scale=1.0)",
+        "z_BTE = z_BTHV.flatten(2)",
     ]
     draft.sentences.append(f"A second path attends by softmax to the last {FILTER} positions.")
 

@@ -1,7 +1,7 @@
 """The parts of a mixer, one function each, in the order in which they stand in a file.
 
 Each adds its lines to a draft and says in a sentence what it is for. A line that is specific to one choice stands in a
-table; what is more than a line or two of computation is a block.
+table; what runs along time is a block of asiarch_kernels.
 """
 
 from asiarch.agents.grammar.decays import MEMORY_DECAYS, SCAN_DECAYS
@@ -58,10 +58,10 @@ def short_convolution(recipe: Recipe, draft: Draft) -> None:
         return
     lookup = recipe.rule in LOOKUPS
     what, count = ("qkv_BTD", "sum(self.widths)") if lookup else ("v_BTE", draft.values)
-    draft.use("taps")
-    taps = f"torch.randn({recipe.conv}, {count}) * {recipe.conv}**-0.5"
-    draft.init += [f"self.taps_J{what[-1]} = nn.Parameter({taps})"]
-    draft.forward += [f"{what} = convolve({what}, self.taps_J{what[-1]})"]
+    draft.use("causal_conv")
+    taps = f"torch.randn({count}, {recipe.conv}) * {recipe.conv}**-0.5"
+    draft.init += [f"self.taps_{what[-1]}J = nn.Parameter({taps})"]
+    draft.forward += [f"{what} = causal_conv({what}, self.taps_{what[-1]}J)"]
     named = "queries, keys and values" if lookup else "values"
     draft.sentences.append(
         f"A short causal convolution over {recipe.conv} positions lets {named} see their neighbours."
@@ -76,14 +76,14 @@ def heads(recipe: Recipe, draft: Draft) -> None:
     draft.forward += [
         "batch, length, _ = x_BTC.shape",
         "q_BTD, k_BTD, v_BTE = torch.split(qkv_BTD, self.widths, dim=-1)",
-        f"q_BHTK = q_BTD.view({lengths}).transpose(1, 2)",
-        f"v_BHTV = v_BTE.view({lengths}).transpose(1, 2)",
+        f"q_BTHK = q_BTD.view({lengths})",
+        f"v_BTHV = v_BTE.view({lengths})",
     ]
     if recipe.heads == "shared":
-        draft.forward += ["k_BHTK = k_BTD[:, None].expand_as(q_BHTK)"]
+        draft.forward += ["k_BTHK = k_BTD[:, :, None].expand_as(q_BTHK)"]
         draft.sentences.append("All heads share one set of keys.")
     else:
-        draft.forward += [f"k_BHTK = k_BTD.view({lengths}).transpose(1, 2)"]
+        draft.forward += [f"k_BTHK = k_BTD.view({lengths})"]
 
 
 def features(recipe: Recipe, draft: Draft) -> None:
@@ -92,10 +92,10 @@ def features(recipe: Recipe, draft: Draft) -> None:
         return
     mapped = _FEATURES[recipe.feature]
     bounded = f"functional.normalize({mapped}, dim=-1)" if recipe.qk == "l2" else mapped
-    q, k = bounded.format("q_BHTK"), bounded.format("k_BHTK")
+    q, k = bounded.format("q_BTHK"), bounded.format("k_BTHK")
     if recipe.qk != "l2":
-        q = f"({q}) * k_BHTK.shape[-1] ** -0.5" if "+" in q else f"{q} * k_BHTK.shape[-1] ** -0.5"
-    draft.forward += [f"q_BHTK = {q}"] + ([f"k_BHTK = {k}"] if k != "k_BHTK" else [])
+        q = f"({q}) * k_BTHK.shape[-1] ** -0.5" if "+" in q else f"{q} * k_BTHK.shape[-1] ** -0.5"
+    draft.forward += [f"q_BTHK = {q}"] + ([f"k_BTHK = {k}"] if k != "k_BTHK" else [])
     if recipe.feature != "none":
         draft.sentences.append(f"Queries and keys pass through the feature map {recipe.feature}.")
     if recipe.qk == "l2":
@@ -105,22 +105,17 @@ def features(recipe: Recipe, draft: Draft) -> None:
 
 
 def strength(recipe: Recipe, draft: Draft) -> None:
-    """Say how strongly each position writes."""
+    """Say how strongly each position writes; it is 1 where nothing is said."""
     if recipe.beta == "none":
-        if recipe.rule == "delta":
-            draft.forward += ["beta_BHT1 = torch.ones_like(v_BHTV[..., :1])"]
         return
     draft.init += ["self.strength = nn.Linear(width, heads)"]
-    draft.forward += [f"beta_BHT1 = {_STRENGTHS[recipe.beta].format('self.strength(x_BTC)')}.mT[..., None]"]
+    draft.forward += [f"beta_BTH = {_STRENGTHS[recipe.beta].format('self.strength(x_BTC)')}"]
     if recipe.beta == "double":
-        draft.forward[-1] = "beta_BHT1 = 2 * self.strength(x_BTC).sigmoid().mT[..., None]"
         draft.sentences.append(
             "A write strength up to 2 lets a write turn an association round, not only erase it."
         )
     else:
         draft.sentences.append("A learned strength says how much each position writes.")
-    if recipe.rule == "linear":
-        draft.forward += ["k_BHTK = k_BHTK * beta_BHT1"]
 
 
 def decay(recipe: Recipe, draft: Draft) -> None:
@@ -141,7 +136,7 @@ def normalisation(recipe: Recipe, draft: Draft) -> None:
     if recipe.rule == "none":
         return
     lookup = recipe.rule in LOOKUPS
-    y, size = ("y_BHTV", f"{draft.values} // heads") if lookup else ("y_BTE", draft.values)
+    y, size = ("y_BTHV", f"{draft.values} // heads") if lookup else ("y_BTE", draft.values)
     if recipe.norm != "none":
         draft.init += [f"self.norm = {_NORMS[recipe.norm]}({size})"]
         draft.forward += [f"{y} = self.norm({y})"]
@@ -150,10 +145,10 @@ def normalisation(recipe: Recipe, draft: Draft) -> None:
         )
     if recipe.heads == "mixed":
         draft.init += ["self.between_HH = nn.Parameter(torch.eye(heads))"]
-        draft.forward += ["y_BHTV = (self.between_HH @ y_BHTV.flatten(2)).view_as(y_BHTV)"]
+        draft.forward += ["y_BTHV = self.between_HH @ y_BTHV"]
         draft.sentences.append("Heads mix what they read before it leaves them.")
     if lookup:
-        draft.forward += ["y_BTE = y_BHTV.transpose(1, 2).flatten(2)"]
+        draft.forward += ["y_BTE = y_BTHV.flatten(2)"]
 
 
 def second_path(recipe: Recipe, draft: Draft) -> None:

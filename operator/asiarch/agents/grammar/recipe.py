@@ -25,7 +25,6 @@ _MEMORY: Blocks = {
     "feature": ("silu", "elu", "relu", "softmax", "none"),
     "qk": ("l2", "none"),
     "decay": ("none", "scalar", "channel", "ladder", "fixed"),
-    "chunk": ("64", "32", "16"),
 }
 
 RULES: Mapping[str, Blocks] = {
@@ -60,7 +59,6 @@ class Recipe:
     expand: str = "1"
     path: str = "none"
     join: str = "sum"
-    chunk: str = "64"
     taps: str = "0"
     window: str = "0"
 
@@ -81,13 +79,8 @@ class Recipe:
 
     def open_blocks(self) -> Blocks:
         """The blocks that can be chosen, given the other choices."""
-        shut = set()
-        if self.path == "none":
-            shut.add("join")
-        if self.decay == "channel":
-            # Its arithmetic is safe only in chunks of 16.
-            shut.add("chunk")
-        return {block: choices for block, choices in RULES[self.rule].items() if block not in shut}
+        shut = "join" if self.path == "none" else ""
+        return {block: choices for block, choices in RULES[self.rule].items() if block != shut}
 
     def tags(self) -> tuple[str, ...]:
         """The blocks that are chosen, as tags."""
@@ -139,6 +132,4 @@ def settle(choices: Mapping[str, str]) -> Recipe:
     }
     if kept.get("path") == "none":
         kept["join"] = DEFAULTS["join"]
-    if kept.get("decay") == "channel" and "chunk" in kept:
-        kept["chunk"] = DEFAULTS["chunk"]
     return Recipe(rule, **kept)

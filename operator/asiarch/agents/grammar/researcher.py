@@ -28,8 +28,6 @@ _RULE_WEIGHT = 0.5
 """A new mixing rule changes most of a mixer at once, so each is drawn half as often as any other change."""
 
 _SEARCHED = tuple(rule for rule in RULES if rule not in BASELINE_ONLY)
-_NEVER_VARIED = frozenset({"chunk"})
-"""Blocks that change how a mixer is computed, not what it computes."""
 
 _START = "gated-linear-attention"
 
@@ -111,7 +109,7 @@ def _mutations(recipe: Recipe, lessons: tuple[LessonRecord, ...], key: str) -> I
     """Every single change; from a yardstick's rule only those that lead away from it."""
     blocks = {"rule": _SEARCHED}
     if recipe.rule in _SEARCHED:
-        blocks |= {b: choices for b, choices in recipe.open_blocks().items() if b not in _NEVER_VARIED}
+        blocks |= recipe.open_blocks()
     for block, choices in blocks.items():
         before = getattr(recipe, block)
         for value in choices:
@@ -123,9 +121,7 @@ def _crossing(recipe: Recipe, other: Recipe, source: str, context: Context, key:
     """Take each block in which a reference differs with even chances, and one at least."""
     offered = {"rule": _SEARCHED, **recipe.open_blocks()}
     differing = [
-        (block, theirs)
-        for block, _, theirs in difference(recipe, other)
-        if theirs in offered.get(block, ()) and block not in _NEVER_VARIED
+        (block, theirs) for block, _, theirs in difference(recipe, other) if theirs in offered.get(block, ())
     ]
     if not differing:
         return []

@@ -1,0 +1,54 @@
+"""Softmax attention, conv 4.
+
+Each position attends by softmax to all before it; the cost grows with the square of the length. A short
+causal convolution over 4 positions lets queries, keys and values see their neighbours.
+
+Recipe: rule=softmax conv=4
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# Shapes: B batch, T time, C width, D channels of queries, keys and values together, H heads, K key width of a
+# head, V value width of a head, E value width of all heads, J taps, S positions that are seen.
+
+
+class Mixer(nn.Module):
+    """Softmax attention, conv 4."""
+
+    def __init__(self, width: int, heads: int, layer: int, layers: int) -> None:
+        """Hold the weights of one layer; every layer is built alike."""
+        super().__init__()
+        del layer, layers
+        self.heads = heads
+        queries, keys, values = width, width, width
+        self.widths = [queries, keys, values]
+        self.project = nn.Linear(width, sum(self.widths), bias=False)
+        self.taps_JD = nn.Parameter(torch.randn(4, sum(self.widths)) * 4**-0.5)
+        self.out = nn.Linear(width, width, bias=False)
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        """Mix each position with those before it."""
+        qkv_BTD = self.project(x_BTC)
+        qkv_BTD = convolve(qkv_BTD, self.taps_JD)
+        batch, length, _ = x_BTC.shape
+        q_BTD, k_BTD, v_BTE = torch.split(qkv_BTD, self.widths, dim=-1)
+        q_BHTK = q_BTD.view(batch, length, self.heads, -1).transpose(1, 2)
+        v_BHTV = v_BTE.view(batch, length, self.heads, -1).transpose(1, 2)
+        k_BHTK = k_BTD.view(batch, length, self.heads, -1).transpose(1, 2)
+        q_BHTK = q_BHTK * k_BHTK.shape[-1] ** -0.5
+        y_BHTV = functional.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTV, is_causal=True, scale=1.0)
+        y_BTE = y_BHTV.transpose(1, 2).flatten(2)
+        mixed_BTC: Tensor = self.out(y_BTE)
+        return mixed_BTC
+
+
+def convolve(x_BTC: Tensor, taps_JC: Tensor) -> Tensor:
+    """Weigh the last J positions of each channel; the last tap meets the present one."""
+    count, length = len(taps_JC), x_BTC.shape[1]
+    padded_BSC = functional.pad(x_BTC, (0, 0, count - 1, 0))
+    y_BTC = padded_BSC[:, :length] * taps_JC[0]
+    for j in range(1, count):
+        y_BTC = y_BTC + padded_BSC[:, j : j + length] * taps_JC[j]
+    return y_BTC
