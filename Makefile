@@ -16,8 +16,8 @@ SHELL := /bin/bash
 # Training runs on one thread each, so that results repeat and searches share the cores fairly.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test test-here test-cluster test-sweep test-node test-table check lint types imports unused generated bench \
-	bench-gpu crds lock setup clean
+.PHONY: help demo test test-here test-cluster test-sweep test-faults test-node test-table check lint types imports unused \
+	generated bench bench-gpu crds lock setup clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -25,7 +25,7 @@ help: ## Show this list.
 demo: $(READY) ## Run a whole search on this machine, from set-up to report.
 	$(BIN)/asiarch run examples/quickstart.yaml
 
-test: test-here test-cluster ## Run the tests: those on this machine, then those on a control plane; test-sweep, test-node and test-table are apart.
+test: test-here test-cluster ## Run the tests: those on this machine, then those on a control plane; test-sweep, -faults, -node, -table are apart.
 
 test-here: $(READY) ## Run what needs no cluster; core and API must be covered to the last branch.
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not gpu and not cluster and not node and not table' --cov --cov-report=
@@ -37,6 +37,9 @@ test-cluster: $(READY) ## Run searches on a real API server, with a playing kube
 
 test-sweep: $(READY) ## Kill the operator around every write of a search, once each; half an hour.
 	$(BIN)/python -m tests.cluster.sweep
+
+test-faults: $(READY) ## Run the fault tests at full length: 20 seeds of faulty calls, long outages and silences; half an hour.
+	ASIARCH_FULL=1 $(BIN)/pytest -n 2 tests/cluster/test_noise.py tests/cluster/test_watches.py tests/cluster/test_outages.py
 
 test-node: $(READY) ## Run a search in pods of a real kubelet, from images built here; wants root.
 	$(BIN)/pytest -m node tests/cluster/node
@@ -73,6 +76,7 @@ bench: $(READY) ## Print the benchmarks' tables; wants an idle machine.
 	$(BIN)/python -m tests.bench.quickstart
 	$(BIN)/python -m tests.bench.kills
 	$(BIN)/python -m tests.bench.blocks
+	$(BIN)/python -m tests.bench.aot
 	$(BIN)/python -m tests.bench.cluster
 
 bench-gpu: $(READY) ## Measure the building blocks on a GPU, beside flash-linear-attention.

@@ -110,6 +110,7 @@ def run_scale(told: argparse.Namespace, folder: Path) -> Table:
             *_cost(usage, told),
             *_turns(stage),
             ("slots idle, middle half of the run", f"{_idle_share(ledger, told):.1%}", ""),
+            ("orders tried again", f"{sum(e.event == 'started' and e.attempt > 1 for e in ledger)}", "0"),
             *_quiet(stage, told.quiet),
             *_restarts(stage),
         ]

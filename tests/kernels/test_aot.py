@@ -71,7 +71,6 @@ def test_the_reports_bytes_are_those_on_the_disk(built: tuple[Path, dict[str, An
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_second_build_and_a_check_compile_nothing(built: tuple[Path, dict[str, Any]]) -> None:
     tier, first = built
     for again in (build("build", tier, *BOTH), build("verify", tier, *BOTH)):

@@ -1,9 +1,9 @@
 """Our own kernels on the host's side: what they take, how they are launched, and every launch there is.
 
 They compute no decay or one for each head and step, with the delta rule or without, for widths of 16, 32, 64 and 128,
-in bfloat16 or float32; float16 is computed in float32, whose states can't overflow. They would take keys and values of
-unequal widths, but none of these is compiled ahead of time, so such calls are refused. A separate erase key takes twice
-the positions. The backward pass keeps nothing of the forward pass: it walks forward once more.
+in bfloat16 or float32; float16 is computed in float32, whose states can't overflow. Keys and values of other or unequal
+widths are filled up and cut into slices (`widths`), and a separate erase key takes twice the positions (`erasing`). The
+backward pass keeps nothing of the forward pass: it walks forward once more.
 """
 
 from collections.abc import Iterator
@@ -20,13 +20,12 @@ from asiarch_kernels.chunk_recurrence.erasing import before_writing
 from asiarch_kernels.chunk_recurrence.inputs import Inputs
 from asiarch_kernels.chunk_recurrence.programs_backward import gradient_kernel, reverse_kernel
 from asiarch_kernels.chunk_recurrence.programs_forward import forward_kernel, invert_kernel
+from asiarch_kernels.chunk_recurrence.widths import WIDTHS, Fit, fit
 from asiarch_kernels.launching import Launch, Size, aligned
 from asiarch_kernels.pinned import Pinned, Row
 
 # Shapes: B batch, T time (all positions of all sequences where it stands first), H heads, K key width of a head,
 # V value width of a head, C positions of a chunk, N sequences, M chunks, P parts of the key width.
-
-WIDTHS = (16, 32, 64, 128)
 
 
 class Gradients(NamedTuple):
@@ -43,15 +42,14 @@ class Gradients(NamedTuple):
 
 def unsupported(given: Inputs) -> str:
     """Why these kernels don't compute a call; empty where they do."""
-    widths = {given.q.shape[-1], given.v.shape[-1]}
     if given.log_decay is not None and given.log_decay.ndim == 4:
         return "no kernel of ours decays channel by channel"
-    if not widths <= set(WIDTHS) or len(widths) > 1:
-        return f"no kernel for the widths {given.q.shape[-1]} of keys and {given.v.shape[-1]} of values"
+    if (fits := fit(given)) is None:
+        return f"no kernel for keys of width {given.q.shape[-1]}, only up to {WIDTHS[-1]}"
     if given.q.dtype == torch.float64:
         return "no kernel computes in float64"
-    if not all(_pins(given)):
-        return f"no configuration is pinned for {given.q.dtype} at width {max(widths)} on this device"
+    if not all(_pins(given.q.dtype, fits.width)):
+        return f"no configuration is pinned for {given.q.dtype} at width {fits.width} on this device"
     return ""
 
 
@@ -60,6 +58,9 @@ def forward(given: Inputs) -> tuple[Tensor, Tensor]:
     if given.erase is not None:
         out, last = forward(before_writing(given))
         return out[:, 1::2].contiguous(), last
+    if (fits := fit(given)) is not None and fits.needed:
+        out, last = forward(fits.inputs(given))
+        return fits.values_out(out).contiguous(), fits.states_out(last).contiguous()
     flat = _flatten(given)
     pin = _find("forward", given)
     layout = _layout(given, pin)
@@ -73,6 +74,8 @@ def backward(given: Inputs, d_out: Tensor, d_last: Tensor | None) -> Gradients:
     """Gradients of everything given; `d_last` [N, H, K, V] is that of the last states."""
     if given.erase is not None:
         return _apart(given, d_out, d_last)
+    if (fits := fit(given)) is not None and fits.needed:
+        return _refitted(fits, given, d_out, d_last)
     flat = _flatten(given)
     pin = _find("reverse", given)
     layout = _layout(given, pin)
@@ -179,15 +182,15 @@ def _layout(given: Inputs, pin: _Pin) -> _Layout:
     return _Layout(torch.cat((starts_N, first_N, owner_M)).int(), sequences, 0, most)
 
 
-def _pins(given: Inputs) -> tuple[Pinned | None, ...]:
-    dtype = torch.float32 if given.q.dtype == torch.float16 else given.q.dtype
-    width = max(given.q.shape[-1], given.v.shape[-1])
+def _pins(dtype: torch.dtype, width: int) -> tuple[Pinned | None, ...]:
+    dtype = torch.float32 if dtype == torch.float16 else dtype
     names = ("forward", "keep", "reverse", "gradient")
     return tuple(pinned.find(f"chunk_recurrence.{name}", width=width, dtype=dtype) for name in names)
 
 
 def _find(name: str, given: Inputs) -> _Pin:
-    found = dict(zip(("forward", "keep", "reverse", "gradient"), _pins(given), strict=True))[name]
+    pins = _pins(given.q.dtype, given.q.shape[-1])
+    found = dict(zip(("forward", "keep", "reverse", "gradient"), pins, strict=True))[name]
     if found is None:
         message = f"chunk_recurrence.{name}: {unsupported(given)}"
         raise LookupError(message)
@@ -279,6 +282,25 @@ def _apart(given: Inputs, d_out: Tensor, d_last: Tensor | None) -> Gradients:
     decay = None if both.log_decay is None else both.log_decay[:, ::2].contiguous()
     q, k, v = (x[:, 1::2].contiguous() for x in (both.q, both.k, both.v))
     return Gradients(q, k, v, decay, beta, both.k[:, ::2].contiguous(), both.state)
+
+
+def _refitted(fits: Fit, given: Inputs, d_out: Tensor, d_last: Tensor | None) -> Gradients:
+    """The gradients of keys and values of other or unequal widths, from those of widths alike."""
+    d_states = None if d_last is None else fits.states_in(d_last)
+    found = backward(fits.inputs(given), fits.values_in(d_out), d_states)
+
+    def gate(gradient: Tensor | None) -> Tensor | None:
+        return None if gradient is None else fits.gates_out(gradient)
+
+    return Gradients(
+        fits.keys_out(found.q),
+        fits.keys_out(found.k),
+        fits.values_out(found.v),
+        gate(found.log_decay),
+        gate(found.beta),
+        gate(found.erase),
+        fits.states_out(found.state),
+    )
 
 
 def launches(row: Row, size: Size) -> Iterator[Launch]:

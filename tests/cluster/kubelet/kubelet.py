@@ -11,7 +11,7 @@ from tests.cluster.kubelet.life import Life, Stage
 _TERMINAL = {"Succeeded", "Failed"}
 _LATE = "Pod was active on the node longer than the specified deadline"
 _UNKNOWN = "ContainerStatusUnknown"
-_CAPACITY = {"cpu": "256", "memory": "1Ti", "ephemeral-storage": "1Ti", "pods": "5000"}
+_CAPACITY = {"cpu": "4096", "memory": "64Ti", "ephemeral-storage": "64Ti", "pods": "5000"}
 
 
 class Kubelet:
