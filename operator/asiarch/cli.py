@@ -84,9 +84,9 @@ def _conclude(store: Store, name: str, directory: Path) -> None:
     console = Console()
     console.print(tables.status(seen, time.time()))
     page = _write_report(store, seen)
-    console.print(
-        f"\nReport: {page}\nLook closer: asiarch show {name}-0000 --dir {directory}", soft_wrap=True
-    )
+    best = seen.search.status.best
+    shown = f"{name}-0000" if best is None else best.candidate
+    console.print(f"\nReport: {page}\nLook closer: asiarch show {shown} --dir {directory}", soft_wrap=True)
 
 
 @app.command()

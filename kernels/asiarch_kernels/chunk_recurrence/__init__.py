@@ -93,12 +93,12 @@ def chunk_recurrence(
             a CPU over its chunk of at most 64 positions and all that follow in its sequence and head. Wrong `starts`
             give NaN where they leave positions out, and lead nowhere outside of the tensors.
 
-    Paths: own kernels on a GPU for no decay or one for each head, K = V of 16, 32, 64 or 128, bfloat16, float16 (in
-    float32) and float32; an erase key takes twice the positions. Decays of channels go through flash-linear-attention
-    in half types. All else, and a CPU, takes the reference; a fallback is counted and logged (`paths`). Two runs are
-    bitwise equal on each path of ours. The kernels hold the state in float32 and multiply in the type of q. Relative to
-    float64 the RMS error of bfloat16 stays below 0.005 for outputs, 0.008 for gradients of q, k and v, and 0.02 for
-    those of gates.
+    Paths: own kernels on a GPU for no decay or one for each head, K up to 128 (filled up to 16, 32, 64 or 128), any V
+    (in slices as wide), bfloat16, float16 (in float32) and float32; an erase key takes twice the positions. Decays of
+    channels go through flash-linear-attention in half types. All else, and a CPU, takes the reference; a fallback is
+    counted and logged (`paths`). Two runs are bitwise equal on each path of ours. The kernels hold the state in float32
+    and multiply in the type of q. Relative to float64 the RMS error of bfloat16 stays below 0.005 for outputs, 0.008
+    for gradients of q, k and v, and 0.02 for those of gates.
 
     Costs, with C = 64 positions to a chunk, for each position and head: forward 2·C·(K + V) + 4·K·V FLOP, with `delta`
     C·(4·K + 3·V) + 6·K·V; backward twice that and C·V more for `delta`; `cost` has the exact count. Bytes in bfloat16,
