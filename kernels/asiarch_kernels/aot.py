@@ -221,6 +221,9 @@ def chosen(
     table: Mapping[Row, Pinned], architectures: Collection[Architecture], blocks: Collection[str] = ()
 ) -> tuple[Row, ...]:
     """The rows of a table for these architectures, and of these blocks where any are named."""
+    known = {row.architecture for row in table} | {row.block for row in table}
+    if strange := [name for name in (*architectures, *blocks) if name not in known]:
+        raise AotError(f"nothing is known of {', '.join(strange)}; wanted any of {', '.join(sorted(known))}")
     rows = tuple(
         row for row in table if row.architecture in architectures and (not blocks or row.block in blocks)
     )
@@ -248,14 +251,15 @@ def judge(report: Report, *, verified: bool) -> list[str]:
 def main(arguments: list[str]) -> int:
     """The command line; 1 where something is wrong."""
     asked = _parser().parse_args(arguments)
-    scope = Scope(
-        tier=asked.out.resolve(),
-        rows=chosen(
-            pinned.TABLE, asked.architectures.split(","), [name for name in asked.kernels.split(",") if name]
-        ),
-        jobs=asked.jobs,
-    )
-    report = verify(scope) if asked.verify else build(scope)
+    blocks = [name for name in asked.kernels.split(",") if name]
+    try:
+        scope = Scope(
+            asked.out.resolve(), chosen(pinned.TABLE, asked.architectures.split(","), blocks), jobs=asked.jobs
+        )
+        report = verify(scope) if asked.verify else build(scope)
+    except AotError as error:
+        sys.stderr.write(f"aot: {error}\n")
+        return 1
     wrong = judge(report, verified=asked.verify)
     sys.stdout.write(written(report))
     sys.stderr.writelines(f"aot: {sentence}\n" for sentence in wrong)

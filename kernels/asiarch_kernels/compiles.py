@@ -54,15 +54,18 @@ class Compiles:
         """How many of ours had to be compiled."""
         return sum(one.compiled for one in self.ours)
 
+    @property
+    def others(self) -> int:
+        """How many were compiled that aren't ours: a compiler's, a user's, or flash-linear-attention's."""
+        return sum(one.compiled for one in self.loaded) - self.misses
+
     def summary(self) -> Mapping[str, int | float | Mapping[str, int]]:
         """For a result: hits and misses among our kernels, which of them missed, and what others had compiled."""
-        ours = self.ours
-        others = [one for one in self.loaded if one not in ours]
         return {
             "hits": self.hits,
             "misses": self.misses,
-            "missed": dict(Counter(one.kernel for one in ours if one.compiled)),
-            "others_compiled": sum(one.compiled for one in others),
+            "missed": dict(Counter(one.kernel for one in self.ours if one.compiled)),
+            "others_compiled": self.others,
             "seconds": round(sum(one.seconds for one in self.loaded if one.compiled), 3),
         }
 

@@ -24,15 +24,24 @@ def check_shape(block: str, argument: str, tensor: object, wanted: Sequence[int 
     """Demand a tensor with at least one value whose sizes are these; a name stands for any size of at least one."""
     if not isinstance(tensor, Tensor):
         refuse(block, argument, f"a {type(tensor).__name__}", "a tensor")
-    named = f"[{', '.join(map(str, wanted))}]"
     sizes = tuple(tensor.shape)
     fits = len(sizes) == len(wanted) and all(
         isinstance(w, str) or w == s for w, s in zip(wanted, sizes, strict=True)
     )
     if not fits:
-        refuse(block, argument, f"of shape {list(sizes)}", f"the shape {named}")
+        refuse(block, argument, f"of shape {list(sizes)}", f"the shape {_named(wanted)}")
     if 0 in sizes:
-        refuse(block, argument, f"of shape {list(sizes)}", f"at least one value along each axis of {named}")
+        refuse(
+            block,
+            argument,
+            f"of shape {list(sizes)}",
+            f"at least one value along each axis of {_named(wanted)}",
+        )
+
+
+def _named(sizes: Sequence[int | str]) -> str:
+    """In words, and only when something is wrong: a compiler can't put a size that varies into words."""
+    return f"[{', '.join(map(str, sizes))}]"
 
 
 def check_alike(block: str, tensors: dict[str, Tensor | None], dtypes: Collection[torch.dtype]) -> None:

@@ -15,4 +15,8 @@ def product(left: Tensor, right: Tensor) -> Tensor:
         multiply = torch.mm if left.ndim == 2 else torch.bmm
         return multiply(left, right, out_dtype=torch.float32)
     wide = torch.promote_types(left.dtype, torch.float32)
+    kind = left.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        with torch.autocast(kind, enabled=False):
+            return left.to(wide) @ right.to(wide)
     return left.to(wide) @ right.to(wide)

@@ -26,7 +26,8 @@ def test_a_file_compiles_as_one_graph_with_its_gradients(name: str) -> None:
     torch._dynamo.reset()
     mixer, x = built(FILES[name]), an_input(70)
     compiled = torch.compile(mixer, backend="aot_eager", fullgraph=True)
-    torch.testing.assert_close(compiled(x), mixer(x), rtol=1e-4, atol=1e-5)
+    for length in (70, 48, 33):  # from the second on, a length is a symbol to the compiler
+        torch.testing.assert_close(compiled(x[:, :length]), mixer(x[:, :length]), rtol=1e-4, atol=1e-5)
     gradients = []
     for form in (mixer, compiled):
         mixer.zero_grad()

@@ -1,9 +1,8 @@
 """Building blocks on a GPU, beside flash-linear-attention and torch.compile at the same shapes and types.
 
 Run: python -m tests.bench.gpu_kernels
+     python -m tests.bench.gpu_kernels --only safety
      python -m tests.bench.gpu_kernels --rehearse    (small and on a CPU, for what can break without a GPU)
-
-With $ASIARCH_KERNELS_CACHE and $TRITON_CACHE_MANAGER as in the trainer's image, the compiled kernels are proven too.
 
 Shapes: B batch, T time, H heads, K key and value width of a head, D channels, J taps, N rows, V classes.
 """
@@ -14,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +22,6 @@ from torch.nn import functional
 
 from asiarch_kernels import causal_conv, chunk_recurrence, fused_linear_cross_entropy, paths, scan
 from asiarch_kernels.chunk_recurrence import cost
-from asiarch_kernels.compiles import listening
 from tests.bench import gpu_numbers
 from tests.bench.figures import publish, written
 
@@ -73,39 +70,64 @@ CARD = Scale("cuda", batch=32, length=2048, heads=8, width=1024, classes=50_304,
 REHEARSAL = Scale("cpu", batch=2, length=80, heads=2, width=48, classes=96, shapes=10)
 
 
-def main() -> None:
-    """Measure and publish; a rehearsal only prints."""
-    parser = argparse.ArgumentParser(prog="tests.bench.gpu_kernels", description=__doc__)
-    parser.add_argument("--rehearse", action="store_true", help="small, on a CPU, and nothing is published")
-    scale = REHEARSAL if parser.parse_args(sys.argv[1:]).rehearse else CARD
-    if scale.device == "cuda" and not torch.cuda.is_available():
-        raise SystemExit("No CUDA device was found; wanted one, or --rehearse.")
-    torch.manual_seed(0)
-    hears = listening() if scale.device == "cuda" else nullcontext()
-    with hears as compiles:
-        most = limits(scale)
-        speed = [HEAD, *(row for contest in contests(scale) for row in measured(contest, most))]
-        sections = [written(gpu_numbers.errors(scale)), written(gpu_numbers.safety(scale))]
-    ways = ", ".join(f"{name} {count:,}" for name, count in paths.counts().items())
-    sections.append(
-        f"Calls by the way they took: {ways}. Kernels: {compiles.summary() if compiles else 'none'}."
-    )
-    if scale.device == "cpu":
-        print("\n\n".join([written(speed), *sections]))
-        return
-    title = (
-        f"Building blocks on {torch.cuda.get_device_name()}, driver {_driver()}, torch {torch.__version__}"
-    )
-    publish("gpu_kernels", title, speed, "\n\n".join([NOTES, *sections]))
-
-
 NOTES = (
     "Milliseconds, means of Triton's `do_bench` and `do_bench_cudagraph` in one process; × is the other's time by "
     "ours. *Share* is the larger one of two, for our time in a graph: the call's FLOP at the rate of a bf16 matrix "
     "product of 8192³ measured in the same run, and its least bytes at the rate of a copy of 1 GiB. Goals: "
-    "chunk_recurrence against flash-linear-attention forward and backward at least 1.5 at K 32 and 64, and 1.0 at K "
-    "128. Then errors relative to float64, and random shapes: finite, near the reference, alike at a second run."
+    "chunk_recurrence against flash-linear-attention, forward and backward in a graph, at least 1.5 at K 32 and 64, "
+    "and 1.0 at K 128."
 )
+SECTIONS: dict[str, Callable[[Scale], str]] = {
+    "speed": lambda scale: f"{written([HEAD, *_speed(scale)])}\n\n{NOTES}",
+    "binaries": lambda scale: gpu_numbers.binaries(scale),
+    "errors": lambda scale: written(gpu_numbers.errors(scale)),
+    "safety": lambda scale: written(gpu_numbers.safety(scale)),
+}
+
+
+def main() -> None:
+    """Measure and publish, section by section; a rehearsal only prints."""
+    parser = argparse.ArgumentParser(prog="tests.bench.gpu_kernels", description=__doc__)
+    parser.add_argument("--rehearse", action="store_true", help="small, on a CPU, and nothing is published")
+    parser.add_argument("--only", choices=SECTIONS, help="one section, which then is all of the page")
+    asked = parser.parse_args(sys.argv[1:])
+    scale = REHEARSAL if asked.rehearse else CARD
+    if scale.device == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("No CUDA device was found; wanted one, or --rehearse.")
+    torch.manual_seed(0)
+    done: list[str] = []
+    for name in [asked.only] if asked.only else SECTIONS:
+        done.append(f"## {name.capitalize()}\n\n{_section(SECTIONS[name], scale)}")
+        if scale.device == "cuda":
+            # What has been measured stands, whatever becomes of the next section.
+            _publish(done)
+    print("\n\n".join(done))
+    if any(gpu_numbers.WRONG in section for section in done):
+        raise SystemExit("Something is wrong above.")
+
+
+def _section(section: Callable[[Scale], str], scale: Scale) -> str:
+    try:
+        return section(scale)
+    except Exception as error:  # noqa: BLE001 - an illegal access, say, is a finding
+        return f"{gpu_numbers.WRONG}: {type(error).__name__}: {error}"
+
+
+def _publish(sections: list[str]) -> None:
+    card = [("card", "driver", "torch"), (torch.cuda.get_device_name(), _driver(), torch.__version__)]
+    ways = ", ".join(f"{name} {count:,}" for name, count in paths.counts().items())
+    last = f"Calls by the way they took: {ways}."
+    publish("gpu_kernels", "Building blocks on a GPU", card, "\n\n".join([*sections, last]))
+
+
+def _speed(scale: Scale) -> list[tuple[str, ...]]:
+    most, rows = limits(scale), []
+    for contest in contests(scale):
+        torch._dynamo.reset()
+        for row in measured(contest, most):
+            print(*row, sep=" | ", file=sys.stderr, flush=True)
+            rows.append(row)
+    return rows
 
 
 def _driver() -> str:
@@ -220,9 +242,11 @@ def _losses(scale: Scale) -> list[Contest]:
     )
     work, size = 2 * rows * width * scale.classes, 2 * (x.numel() + weight.numel())
     name = f"fused_linear_cross_entropy, {rows}×{width}, {scale.classes} classes"
-    return _both(
+    both = _both(
         name, (x, weight, target), fused_linear_cross_entropy, others, (work, 3 * work), (size, 2 * size)
     )
+    # Theirs computes gradients in its forward pass, whether or not anybody wants them.
+    return both[1:]
 
 
 def _both(
@@ -259,13 +283,16 @@ def _fla(
     """Theirs, on a GPU alone."""
     if scale.device != "cuda":
         return {}
-    theirs = getattr(importlib.import_module(f"fla.{module}"), function)
-    return {"fla": lambda *inputs: call(theirs, *inputs)}
+
+    def theirs(*inputs: Tensor) -> Tensor:
+        return call(getattr(importlib.import_module(f"fla.{module}"), function), *inputs)
+
+    return {"fla": theirs}
 
 
 def _compiled(scale: Scale, plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Plain PyTorch before a compiler; a rehearsal takes it as it is."""
-    return torch.compile(plain) if scale.device == "cuda" else plain
+    return torch.compile(plain, dynamic=False) if scale.device == "cuda" else plain
 
 
 def measured(contest: Contest, most: tuple[float, float]) -> list[tuple[str, ...]]:

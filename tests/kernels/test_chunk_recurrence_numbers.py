@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from asiarch_kernels import pinned
+from asiarch_kernels import chunk_recurrence, pinned
 from asiarch_kernels.pinned import Pinned, Row
+from tests.kernels.checks import error
 from tests.kernels.interpreted import FLOAT, found, mend_bfloat16
-from tests.kernels.recurrences import Call, given, too_far, wanted
+from tests.kernels.recurrences import Call, by_token, given, too_far, wanted
 
 GATED_DELTA = Call(decay="head", delta=True)
 RULES = (("", False), ("head", False), ("", True), ("head", True))
@@ -18,6 +19,36 @@ RULES = (("", False), ("head", False), ("", True), ("head", True))
 def test_decays_of_any_strength_are_computed(strength: float) -> None:
     inputs = given(replace(GATED_DELTA, length=20, batch=1, strength=strength))
     assert not list(too_far(found(inputs), wanted(inputs), FLOAT))
+
+
+@pytest.mark.parametrize("decay", ["head", "channel"])
+@pytest.mark.parametrize("reset", [-100.0, -1e4, -1e9, -1e38])
+def test_a_reset_leaves_later_decays_what_they_are(decay: str, reset: float) -> None:
+    inputs = given(replace(GATED_DELTA, length=50, decay=decay, strength=0.1))
+    assert inputs.log_decay is not None
+    inputs.log_decay[:, 20] = reset
+    right = by_token(inputs)
+    out, last = chunk_recurrence(
+        inputs.q,
+        inputs.k,
+        inputs.v,
+        log_decay=inputs.log_decay,
+        beta=inputs.beta,
+        delta=True,
+        return_state=True,
+    )
+    assert error(out, right[0]) < 1e-5
+    assert error(last, right[1]) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [64, 128])
+def test_the_widest_values_are_computed_in_every_block(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = given(replace(GATED_DELTA, length=70, batch=1, keys=width, values=width, state=True))
+    assert not list(too_far(found(inputs), wanted(inputs), FLOAT))
+    mend_bfloat16(monkeypatch)
+    half = given(replace(GATED_DELTA, length=70, batch=1, keys=width, values=width, dtype=torch.bfloat16))
+    assert not list(too_far(found(half), wanted(half)))
 
 
 @pytest.mark.parametrize("chunk", [16, 32, 64])

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from asiarch_kernels import paths
 from asiarch_kernels.chunk_recurrence import chunk_recurrence, fla, operator, reference
 from asiarch_kernels.chunk_recurrence.inputs import Inputs
+from asiarch_kernels.fault import BlockInputError
 from tests.kernels.recurrences import Call, given, leaves, pulls, too_far, tracked, wanted
 
 CALLS = (
@@ -49,6 +50,15 @@ def test_its_gradients_are_those_of_the_recurrence(call: Call) -> None:
     gradients = torch.autograd.grad((out, last), tuple(named.values()), pulls(inputs))
     results = {"out": out, "last": last, **dict(zip(named, gradients, strict=True))}
     assert not list(too_far(results, wanted(inputs), 1e-5))
+
+
+@pytest.mark.parametrize("wrong", [(0, 30), (10, 40), (0, 30, 20, 40)])
+def test_starts_that_do_not_fit_are_refused_where_a_compiler_could_not_read_them(
+    wrong: tuple[int, ...],
+) -> None:
+    inputs = replace(given(Call(40, 1, starts=wrong)), return_state=False)
+    with pytest.raises(BlockInputError, match=r"starts is .* wanted positions from 0 to 40 that never fall"):
+        operator.chunk_recurrence(*arguments(inputs))
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)

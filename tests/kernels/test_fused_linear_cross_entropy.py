@@ -55,6 +55,19 @@ def test_chunks_agree_with_a_loss_for_each_row(rows: int, chunk: int) -> None:
     assert max(error(f, w) for f, w in pairs) < 1e-6
 
 
+def test_autocast_changes_nothing() -> None:
+    x, weight, target = an_input(65)
+    plain, cast = leaves(x, weight), leaves(x, weight)
+    wanted = fused_linear_cross_entropy(plain[0], plain[1], target)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = fused_linear_cross_entropy(cast[0], cast[1], target)
+        gradient = gradients(found, torch.tensor(1.0), *cast)
+    assert found.dtype == torch.float32
+    assert error(found, wanted) < 1e-6
+    right = gradients(wanted, torch.tensor(1.0), *plain)
+    assert max(error(f, w) for f, w in zip(gradient, right, strict=True)) < 1e-6
+
+
 def test_half_precision_stays_within_tolerance() -> None:
     x, weight, target = an_input(65, torch.bfloat16)
     wide, narrow = leaves(x.double(), weight.double()), leaves(x, weight)

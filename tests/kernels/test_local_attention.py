@@ -61,6 +61,13 @@ def test_blocks_agree_with_a_softmax_for_each_position(length: int, window: int)
     assert max(errors(*an_input(2, length), window)) < 2e-6
 
 
+def test_autocast_changes_no_product() -> None:
+    q, k, v, _ = an_input(2, 40)
+    wanted = local_attention(q, k, v, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert error(local_attention(q, k, v, 8), wanted) < 1e-6
+
+
 def test_half_precision_stays_within_tolerance() -> None:
     y, dq, dk, dv = errors(*an_input(2, 65, (16, 16), torch.bfloat16), 16)
     assert y < 0.005

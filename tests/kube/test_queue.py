@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from asiarch.kube.limits import Limits
-from asiarch.kube.queue import FIRST_RETRY, LAST_RETRY, LONGEST_REST, REST, WorkQueue
+from asiarch.kube.queue import FIRST_RETRY, LAST_RETRY, LAST_RETRY_OF_OUTAGE, LONGEST_REST, REST, WorkQueue
 
 
 class Clock:
@@ -128,6 +128,13 @@ def test_retries_grow_further_apart_until_it_gets_somewhere() -> None:
     assert queue.retry("a", progressed=True) == FIRST_RETRY
     queue.succeed("a")
     assert queue.retry("a", progressed=False) == FIRST_RETRY
+
+
+def test_an_outage_is_over_soon_for_a_key_that_failed_all_through_it() -> None:
+    queue: WorkQueue[str] = WorkQueue(Clock(), jitter=lambda: 1.0)
+    waits = [queue.retry("a", progressed=False, outage=True) for _ in range(12)]
+    assert waits[:3] == [FIRST_RETRY, 2 * FIRST_RETRY, 4 * FIRST_RETRY]
+    assert waits[-1] == LAST_RETRY_OF_OUTAGE
 
 
 def test_a_worker_that_waits_is_woken_by_an_appointment() -> None:

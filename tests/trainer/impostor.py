@@ -78,7 +78,7 @@ def nothing_much(kind: str, given: Tensor | None, vocabulary: int) -> Tensor:
         case "step":
             return np.array([0.0001])
         case "kernels":
-            return np.array([3.0, np.nan, -5.0, 7.0, 0.0])
+            return np.array([3.0, np.nan, -5.0, 7.0, 0.0, -1.0])
         case _:
             return np.zeros(3, np.float32)
 

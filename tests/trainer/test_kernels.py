@@ -11,7 +11,7 @@ from asiarch_trainer.player.play import _kernels_heard
 
 def test_without_a_gpu_nothing_is_said() -> None:
     with _kernels_heard() as kernels:
-        assert kernels() == (-1, -1)
+        assert kernels() == (-1, -1, -1)
 
 
 def test_with_a_gpu_hits_and_misses_of_our_kernels_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,5 +26,5 @@ def test_with_a_gpu_hits_and_misses_of_our_kernels_are_counted(monkeypatch: pyte
                 times=SimpleNamespace(total=0),
                 cache_hit=hit,
             )
-        assert kernels() == (1, 1)
+        assert kernels() == (1, 1, 1)
     assert knobs.compilation.listener is None

@@ -1,17 +1,23 @@
 """A matrix of associations for each head that decays, is erased and is written: most linear attentions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, overload
 
 import torch
 from torch import Tensor
 
 from asiarch_kernels.chunk_recurrence import operator, reference
-from asiarch_kernels.chunk_recurrence.inputs import Inputs
+from asiarch_kernels.chunk_recurrence.inputs import Inputs, check_starts
 from asiarch_kernels.fault import check_alike, check_device, check_shape, readable, refuse
 from asiarch_kernels.paths import Choice, take
 
 _BLOCK = "chunk_recurrence"
+FAINTEST = -40.0
+"""The strongest decay that is computed, as a logarithm: e⁻⁴⁰ of what was held is nothing beside what is written.
+
+Sums of logarithms over a chunk would lose, beside a far larger one, all others.
+"""
 _DTYPES = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
 
 
@@ -74,7 +80,8 @@ def chunk_recurrence(
         q_BTHK: queries, of bfloat16, float16, float32 or float64; every B, T, H, K and V of at least one will do.
         k_BTHK: keys, of the type of q.
         v_BTHV: values, of the type of q.
-        log_decay: [B, T, H] or, channel by channel, [B, T, H, K]; finite and at most 0. None doesn't decay.
+        log_decay: [B, T, H] or, channel by channel, [B, T, H, K]; finite and at most 0. None doesn't decay; what is
+            below −40 forgets all but e⁻⁴⁰.
         beta: [B, T, H], how strongly a position writes, and with `delta` erases. None is 1.
         delta: whether a position erases, along its key, before it writes.
         erase: [B, T, H, K], a key to erase along instead of k; with `delta` alone, in the type of q.
@@ -90,8 +97,9 @@ def chunk_recurrence(
     Raises:
         BlockInputError: naming the argument, what was found and what was wanted. Decays' values and `starts` are
             checked on a CPU alone, since a GPU would have to be waited for. NaN is not refused but comes out again: on
-            a CPU over its chunk of at most 64 positions and all that follow in its sequence and head. Wrong `starts`
-            give NaN where they leave positions out, and lead nowhere outside of the tensors.
+            a CPU over its chunk of at most 64 positions and all that follow in its sequence and head. To our kernels
+            wrong `starts` give NaN where they leave positions out, and lead nowhere outside of the tensors; the other
+            paths read them, and refuse them.
 
     Paths: own kernels on a GPU for no decay or one for each head, K up to 128 (filled up to 16, 32, 64 or 128), any V
     (in slices as wide), bfloat16, float16 (in float32) and float32; an erase key takes twice the positions. Decays of
@@ -112,6 +120,9 @@ def chunk_recurrence(
     q_BTHK, k_BTHK, v_BTHV, erase = _autocast(q_BTHK, k_BTHK, v_BTHV, erase)
     given = Inputs(q_BTHK, k_BTHK, v_BTHV, log_decay, beta, erase, state, starts, delta, return_state)
     _check(given)
+    if log_decay is not None:
+        log_decay = log_decay.clamp(min=FAINTEST)
+        given = replace(given, log_decay=log_decay)
     if readable(q_BTHK):
         take(_BLOCK, Choice("reference"))
         out, last = reference.chunk_recurrence(given)
@@ -193,11 +204,8 @@ def _check_starts(given: Inputs, starts: Tensor) -> None:
             "one position",
             "at least two: where the first sequence begins and where it ends",
         )
-    if not readable(starts):
-        return
-    length = given.q.shape[1]
-    if int(starts[0]) != 0 or int(starts[-1]) != length or bool((starts.diff() < 0).any()):
-        refuse(_BLOCK, "starts", starts.tolist(), f"positions from 0 to {length} that never fall")
+    if readable(starts):
+        check_starts(starts, given.q.shape[1])
 
 
 def _check_state(given: Inputs) -> None:

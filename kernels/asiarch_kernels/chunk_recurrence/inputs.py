@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from torch import Tensor
+
+from asiarch_kernels.fault import refuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +42,10 @@ class Inputs:
             erasing=change(self.erasing),
             starts=starts,
         )
+
+
+def check_starts(starts: Tensor, length: int) -> None:
+    """Refuse starts that leave positions out or fall; on a GPU this waits for it."""
+    found = starts.tolist()
+    if found[0] != 0 or found[-1] != length or any(end < start for start, end in pairwise(found)):
+        refuse("chunk_recurrence", "starts", found, f"positions from 0 to {length} that never fall")

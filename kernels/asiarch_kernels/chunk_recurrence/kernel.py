@@ -28,6 +28,10 @@ from asiarch_kernels.pinned import Pinned, Row
 # V value width of a head, C positions of a chunk, N sequences, M chunks, P parts of the key width.
 
 
+_MOST = 2**31
+"""Values of one sequence's keys, above which a kernel's 32-bit offsets would overflow."""
+
+
 class Gradients(NamedTuple):
     """Of what was given, in its shapes; None where nothing was given."""
 
@@ -48,6 +52,8 @@ def unsupported(given: Inputs) -> str:
         return f"no kernel for keys of width {given.q.shape[-1]}, only up to {WIDTHS[-1]}"
     if given.q.dtype == torch.float64:
         return "no kernel computes in float64"
+    if given.q.shape[1] * given.q.shape[2] * fits.slices * fits.width >= _MOST:
+        return f"kernels count the values of one sequence up to {_MOST}"
     if not all(_pins(given.q.dtype, fits.width)):
         return f"no configuration is pinned for {given.q.dtype} at width {fits.width} on this device"
     return ""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from asiarch_kernels.chunk_recurrence import cost, fla, reference
-from asiarch_kernels.chunk_recurrence.inputs import Inputs
+from asiarch_kernels.chunk_recurrence.inputs import Inputs, check_starts
 from asiarch_kernels.paths import Choice, take
 
 FLOWING = ("q", "k", "v", "log_decay", "beta", "erase", "state")
@@ -32,13 +32,14 @@ def chunk_recurrence(
 ) -> tuple[Tensor, Tensor]:
     """The block for checked input; without `return_state` the second result is empty."""
     given = Inputs(q, k, v, log_decay, beta, erase, state, starts, delta, return_state)
-    path = take("chunk_recurrence", choice(given))
-    if path == "kernel":
-        from asiarch_kernels.chunk_recurrence import kernel
+    with torch.cuda.device_of(q):
+        path = take("chunk_recurrence", choice(given))
+        if path == "kernel":
+            from asiarch_kernels.chunk_recurrence import kernel
 
-        out, last = kernel.forward(given)
-    else:
-        out, last = _PLAIN[path](given)
+            out, last = kernel.forward(given)
+        else:
+            out, last = _plain(path, given)
     return out.contiguous(), last.contiguous() if return_state else _nothing(last)
 
 
@@ -59,13 +60,14 @@ def chunk_recurrence_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of the seven tensors that they flow to, in that order; empty for what wasn't given."""
     given = Inputs(q, k, v, log_decay, beta, erase, state, starts, delta, return_state)
-    path = take("chunk_recurrence", choice(given))
-    if path == "kernel":
-        from asiarch_kernels.chunk_recurrence import kernel
+    with torch.cuda.device_of(q):
+        path = take("chunk_recurrence", choice(given))
+        if path == "kernel":
+            from asiarch_kernels.chunk_recurrence import kernel
 
-        found: Sequence[Tensor | None] = kernel.backward(given, d_out, d_last if return_state else None)
-    else:
-        found = _differentiated(_PLAIN[path], given, d_out, d_last)
+            found: Sequence[Tensor | None] = kernel.backward(given, d_out, d_last if return_state else None)
+        else:
+            found = _differentiated(_PLAIN[path], given, d_out, d_last)
     asked = (q, k, v, log_decay, beta, erase, state)
     dq, dk, dv, *rest = (
         _nothing(q) if x is None or dx is None else dx.to(x.dtype).contiguous()
@@ -78,6 +80,13 @@ _PLAIN: dict[str, Callable[[Inputs], tuple[Tensor, Tensor]]] = {
     "fla": fla.chunk_recurrence,
     "reference": reference.chunk_recurrence,
 }
+
+
+def _plain(path: str, given: Inputs) -> tuple[Tensor, Tensor]:
+    """A way that reads `starts` anyway, and may as well look whether they fit."""
+    if given.starts is not None:
+        check_starts(given.starts, given.q.shape[1])
+    return _PLAIN[path](given)
 
 
 def choice(given: Inputs) -> Choice:

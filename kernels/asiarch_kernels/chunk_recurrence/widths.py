@@ -61,12 +61,12 @@ class Fit:
     def states_in(self, state_NHKV: Tensor) -> Tensor:
         """States as those of slices: [N, J, W, W]."""
         more = (0, self.slices * self.width - self.values, 0, self.width - self.keys)
-        apart = functional.pad(state_NHKV, more).unflatten(3, (self.slices, self.width))  # type: ignore[no-untyped-call]
-        return apart.movedim(3, 2).flatten(1, 2)
+        filled = functional.pad(state_NHKV, more)
+        return filled.view(*filled.shape[:3], self.slices, self.width).movedim(3, 2).flatten(1, 2)
 
     def states_out(self, state_NJWW: Tensor) -> Tensor:
         """States of slices as one for a head: [N, H, K, V]."""
-        apart = state_NJWW.unflatten(1, (-1, self.slices))  # type: ignore[no-untyped-call]
+        apart = state_NJWW.view(state_NJWW.shape[0], -1, self.slices, *state_NJWW.shape[2:])
         return apart.movedim(2, 3).flatten(3)[:, :, : self.keys, : self.values]
 
     def keys_out(self, d_BTJW: Tensor) -> Tensor:
@@ -75,7 +75,8 @@ class Fit:
 
     def gates_out(self, d_BTJ: Tensor) -> Tensor:
         """A gradient of a gate, or of keys, summed over slices: [B, T, H, …]."""
-        return d_BTJ.unflatten(2, (-1, self.slices)).float().sum(3).to(d_BTJ.dtype)  # type: ignore[no-untyped-call]
+        apart = d_BTJ.reshape(*d_BTJ.shape[:2], -1, self.slices, *d_BTJ.shape[3:])
+        return apart.float().sum(3).to(d_BTJ.dtype)
 
     def _keys(self, k_BTHK: Tensor) -> Tensor:
         filled = functional.pad(k_BTHK, (0, self.width - self.keys))

@@ -1,7 +1,10 @@
 """One turn's decision: the search and its candidates are moved on together, as one pure function."""
 
+from itertools import takewhile
+
 from asiarch.api.base import Instant, instant, timestamp
 from asiarch.api.candidate import Candidate, RungResult
+from asiarch.api.names import candidate_name
 from asiarch.api.order import Result
 from asiarch.api.reason import Reason
 from asiarch.api.search import ArchitectureSearch, Cost, SearchSpec, SearchStatus
@@ -136,21 +139,32 @@ def _refusal(seen: Observation, candidate: Candidate) -> Trouble | None:
 
 
 def _numbered(seen: Observation) -> list[Candidate]:
-    """Live candidates, each with an ordinal; baselines first, then what the operator created, then users' own."""
+    """Live candidates, each with an ordinal; baselines first, then what the operator created, then users' own.
+
+    A baseline's ordinal is its place in the spec, whatever order they are seen in: the first is the yardstick.
+    """
     expected = len(seen.search.spec.baselines)
     numbered = [c for c in seen.live if c.status.ordinal is not None]
-    fresh = [c for c in seen.live if c.status.ordinal is None]
-    baselines = [c for c in fresh if c.spec.origin == "Baseline"]
-    others = sorted(
-        (c for c in fresh if c.spec.origin != "Baseline"), key=lambda c: (c.spec.origin != "Proposed", c.name)
-    )
+    fresh = {c.name: c for c in seen.live if c.status.ordinal is None}
     taken = sum(1 for r in seen.records.values() if r.ordinal >= 0)
-    queue = baselines + others if taken + len(baselines) >= expected else baselines
+    baselines = takewhile(
+        lambda c: c is not None and c.spec.origin == "Baseline",
+        (fresh.get(candidate_name(seen.search.name, ordinal)) for ordinal in range(taken, expected)),
+    )
+    queue = [c for c in baselines if c is not None]
+    if taken + len(queue) >= expected:
+        named = {c.name for c in queue}
+        rest = (c for c in fresh.values() if c.name not in named)
+        queue += sorted(rest, key=lambda c: (_ORIGINS.index(c.spec.origin), c.name))
     for ordinal, candidate in enumerate(queue, start=taken):
         status = candidate.status.model_copy(update={"ordinal": ordinal})
         numbered.append(candidate.model_copy(update={"status": status}))
-    waiting = {c.name for c in numbered}
-    return numbered + [c for c in fresh if c.name not in waiting]
+        del fresh[candidate.name]
+    return numbered + list(fresh.values())
+
+
+_ORIGINS = ("Baseline", "Proposed", "User")
+"""In which order candidates are numbered that are new together."""
 
 
 def _yardstick(seen: Observation) -> tuple[RungResult, ...]:

@@ -23,8 +23,8 @@ class _Backoffs:
     """Seconds between attempts of a watch, without an end: who watches never gives up."""
 
     def __iter__(self) -> Iterator[float]:
-        """From one second up to half a minute."""
-        return chain((1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0), repeat(30.0))
+        """From one second up to a quarter of a minute."""
+        return chain((1.0, 1.0, 2.0, 3.0, 5.0, 8.0), repeat(13.0))
 
 
 def registry(ring: Ring, configuration: client.Configuration) -> kopf.OperatorRegistry:

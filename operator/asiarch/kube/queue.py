@@ -13,6 +13,8 @@ Key = TypeVar("Key", bound=Hashable)
 
 FIRST_RETRY, LAST_RETRY = 1.0, 300.0
 """Seconds to the first retry of a failed key, doubled at each further one up to the last."""
+LAST_RETRY_OF_OUTAGE = 15.0
+"""The same for a failure that befalls all keys alike, and ends without a word to any of them."""
 REST, LONGEST_REST = 4.0, 0.1
 """After its work a key rests for so many times the work's seconds, so that one that never ends to ring leaves room for
 others, and several events are one piece of work."""
@@ -52,12 +54,13 @@ class WorkQueue(Generic[Key]):
             heapq.heappush(self._later, (due, self._count, key))
             self._changed.set()
 
-    def retry(self, key: Key, *, progressed: bool) -> float:
+    def retry(self, key: Key, *, progressed: bool, outage: bool = False) -> float:
         """Try a failed key again with growing distance, from the start when it got somewhere; returns the seconds."""
         self.retries += 1
         failures = 0 if progressed else self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        wait = min(LAST_RETRY, FIRST_RETRY * 2.0**failures) * (0.5 + 0.5 * self._jitter())
+        most = LAST_RETRY_OF_OUTAGE if outage else LAST_RETRY
+        wait = min(most, FIRST_RETRY * 2.0**failures) * (0.5 + 0.5 * self._jitter())
         self.add_after(key, wait)
         return wait
 

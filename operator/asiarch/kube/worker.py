@@ -115,7 +115,9 @@ class Worker:
             _log.warning("ArchitectureSearch %s/%s can't be read: %s; again in %.1f s", *key, error, wait)
             return "error"
         except ApiError as error:
-            wait = self.queue.retry(key, progressed=world.wrote > 0)
+            # No answer, or an error of the server's own: once it is back, nothing rings for what didn't change.
+            outage = error.status == 0 or error.status >= 500
+            wait = self.queue.retry(key, progressed=world.wrote > 0, outage=outage)
             _log.warning("Turn of %s/%s: %s; again in %.1f s", *key, error, wait)
             return "error"
         # One search that we can't handle must not keep the others from theirs; it is counted, and alerts tell of it.

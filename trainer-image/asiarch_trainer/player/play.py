@@ -50,20 +50,23 @@ def main() -> int:
     return 0
 
 
-Kernels = Callable[[], tuple[int, int]]
-"""How many compiled kernels of our blocks were found, and how many had to be compiled; -1 each without a GPU."""
+Kernels = Callable[[], tuple[int, int, int]]
+"""Of our blocks' kernels, how many were found compiled and how many had to be; and how many of others', such as fla's.
+
+-1 each without a GPU.
+"""
 
 
 @contextmanager
 def _kernels_heard() -> Iterator[Kernels]:
     """Count from now on; where there is no GPU nothing is launched, and Triton needn't be loaded."""
     if not torch.cuda.is_available():
-        yield lambda: (-1, -1)
+        yield lambda: (-1, -1, -1)
         return
     from asiarch_kernels.compiles import listening  # noqa: PLC0415 - it loads Triton
 
     with listening() as compiles:
-        yield lambda: (compiles.hits, compiles.misses)
+        yield lambda: (compiles.hits, compiles.misses, compiles.others)
 
 
 class Player:

@@ -47,7 +47,7 @@ CLAIMABLE = frozenset(
 
 MAX_MIXER_PARAMETERS = 1 << 26
 
-_COMPILED = ("kernels.hits", "kernels.misses")
+_COMPILED = ("kernels.hits", "kernels.misses", "kernels.others")
 _KERNELS = ("blocks.kernel", "blocks.fla", "blocks.reference", *_COMPILED)
 """Claims about the building blocks that a candidate called, in the order in which the player tells them."""
 
@@ -160,7 +160,7 @@ class Player:
     def kernels(self) -> dict[str, float]:
         """Ask how often building blocks took which way, and what their kernels found compiled; only what there was.
 
-        Hits and misses are told from a GPU alone, and there even where they are none.
+        What was compiled is told from a GPU alone, and there even where it is nothing.
         """
         what = "telling of its kernels"
         self._ask(what, {"do": "kernels"})
