@@ -7,16 +7,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asiarch.api.base import decimal, timestamp
-from asiarch.api.candidate import Candidate, CandidateSpec, CandidateStatus
+from asiarch.api.candidate import CandidateSpec
 from asiarch.api.order import Finding, Order, Result
 from asiarch.api.reason import Reason
 from asiarch.api.search import Budget, Cost, FileSource, Fitness, Retention, Rung, Selection, Stop
 from asiarch.core import chance, lifecycle
-from asiarch.core.actions import CandidateWrite
-from asiarch.core.observation import Traits, observe
+from asiarch.core.observation import Traits
 from asiarch.core.reconcile import reconcile
 from asiarch.loop import turn
-from tests.builders import GATES, RECALL, T0, a_candidate, a_search
+from tests.builders import GATES, RECALL, T0, a_search
 from tests.invariants import check_always, check_ended
 from tests.worlds import CrashError, SimulatedWorld, lineage, played
 
@@ -53,25 +52,6 @@ def test_a_parallel_search_keeps_every_slot_of_its_lanes() -> None:
     world = driven(SimulatedWorld(a_search(candidates=30, parallelism=4)))
     check_ended(world)
     assert world.search.status.counts.proposed == 30
-
-
-def a_new_baseline(ordinal: int) -> Candidate:
-    made = a_candidate(ordinal, origin="Baseline", phase="Pending")
-    return made.model_copy(update={"status": CandidateStatus()})
-
-
-def ordinals(*baselines: Candidate) -> dict[str, int | None]:
-    """The numbers that new baselines get, seen in this order."""
-    plan = reconcile(observe(a_search(), {c.name: c for c in baselines}, {}), T0)
-    return {w.candidate.name: w.status.ordinal for w in plan.statuses if isinstance(w, CandidateWrite)}
-
-
-def test_baselines_are_numbered_by_their_place_in_the_spec_in_whatever_order_they_are_seen() -> None:
-    assert ordinals(a_new_baseline(1), a_new_baseline(0)) == {"s-0000": 0, "s-0001": 1}
-
-
-def test_a_baseline_waits_for_its_number_until_those_before_it_are_there() -> None:
-    assert ordinals(a_new_baseline(1)) == {}
 
 
 def test_equal_observations_give_equal_plans() -> None:

@@ -11,6 +11,8 @@ from tests.cluster.faults.call import Call
 
 EARLY_TOLERANCE = 0.005
 """Seconds by which a clock may differ before a call counts as too early."""
+IN_FLIGHT = 0.05
+"""Seconds in which a call arrives that was sent before the answer to another one like it was there."""
 
 
 class Journal:
@@ -24,6 +26,7 @@ class Journal:
         self.kills: list[dict[str, Any]] = []
         self.early: list[dict[str, Any]] = []
         self._not_before: dict[tuple[str, str], float] = {}
+        self._asked: dict[tuple[str, str], float] = {}
 
     def close(self) -> None:
         if self._file is not None:
@@ -64,7 +67,8 @@ class Journal:
 
     def ask_to_wait(self, client: str, key: str, seconds: float) -> None:
         """A Retry-After goes out, for one call of one client."""
-        self._not_before[client, key] = time.monotonic() + seconds
+        self._asked[client, key] = time.monotonic()
+        self._not_before[client, key] = self._asked[client, key] + seconds
 
     def note_early(self, client: str, key: str, call: Call) -> None:
         """Keep a call that comes before a Retry-After is over: `same` is the refused call again, else another one."""
@@ -72,7 +76,11 @@ class Journal:
             return
         now = time.monotonic() + EARLY_TOLERANCE
         self._not_before = {key: t for key, t in self._not_before.items() if t > now}
-        waiting = {asked: t for (who, asked), t in self._not_before.items() if who == client}
+        waiting = {
+            asked: t
+            for (who, asked), t in self._not_before.items()
+            if who == client and now - self._asked[who, asked] > IN_FLIGHT
+        }
         if not waiting:
             return
         same = key in waiting

@@ -7,6 +7,7 @@ import urllib.error
 import pytest
 
 from tests.cluster.faults.client import FaultProxy
+from tests.cluster.faults.journal import IN_FLIGHT
 from tests.cluster.faults.scene import BROKEN, SPARE, an_operator, call, create, names, noisy, until, watching
 from tests.cluster.faults.settings import Crash, Faults, Moment, Noise, NoiseKind
 from tests.cluster.faults.upstream import PATH, Upstream
@@ -157,6 +158,7 @@ def test_a_call_before_its_retry_after_is_kept(proxy: FaultProxy) -> None:
     proxy.faults(noisy("throttled", retry_after=1))
     assert create(proxy, "a")[0] == 429
     proxy.faults(Faults())
+    time.sleep(2 * IN_FLIGHT)
     create(proxy, "b", agent="another")
     create(proxy, "b")
     create(proxy, "a")
