@@ -75,3 +75,15 @@ def check_count(block: str, argument: str, found: object) -> None:
     """Demand a whole number of at least one."""
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         refuse(block, argument, repr(found), "a whole number of at least 1")
+
+
+def check_flag(block: str, argument: str, found: object) -> None:
+    """Demand a bool."""
+    if not isinstance(found, bool):
+        refuse(block, argument, repr(found), "True or False")
+
+
+def check_number(block: str, argument: str, found: object, *, whole: bool = False) -> None:
+    """Demand a number, which may have to be whole."""
+    if isinstance(found, bool) or not isinstance(found, int if whole else (int, float)):
+        refuse(block, argument, repr(found), f"a {'whole ' * whole}number")

@@ -191,8 +191,9 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "an end": (lambda i: replace(i, log_decay=i.log_decay - torch.inf), "finite values"),
     "growth beside NaN": (
         lambda i: replace(i, log_decay=with_nan(-i.log_decay)),
-        "log_decay is from nan to nan; wanted finite values of at most 0",
+        r"log_decay is from 0\.\d+ to 0\.\d+; wanted finite values of at most 0",
     ),
+    "a word for a flag": (lambda i: replace(i, delta="no"), "delta is 'no'; wanted True or False"),
     "an idle erase key": (lambda i: replace(i, delta=False, erase=i.k), "erase is given without delta"),
     "a half state": (lambda i: replace(i, state=i.state.half()), "state is float16; wanted float32"),
     "a small state": (lambda i: replace(i, state=i.state[:1]), "state is of shape"),

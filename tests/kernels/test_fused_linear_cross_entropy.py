@@ -1,6 +1,7 @@
 """The linear head with its cross-entropy: the plain form in chunks, and the operator."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -227,3 +228,9 @@ def test_bad_input_is_named(x: Tensor, weight: Tensor, target: Tensor, chunk: in
     with pytest.raises(BlockInputError) as refusal:
         fused_linear_cross_entropy(x, weight, target, chunk=chunk)
     assert str(refusal.value) == f"fused_linear_cross_entropy: {message}"
+
+
+def test_nothing_for_the_class_to_ignore_is_named() -> None:
+    nothing: Any = None
+    with pytest.raises(BlockInputError, match="ignore_index is None; wanted a whole number"):
+        fused_linear_cross_entropy(X, W, TARGET, ignore_index=nothing)

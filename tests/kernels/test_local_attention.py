@@ -1,5 +1,7 @@
 """Local attention: the plain form in blocks, and the operator."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -210,3 +212,9 @@ def test_bad_input_is_named(q: Tensor, k: Tensor, v: Tensor, window: int, messag
     with pytest.raises(BlockInputError) as refusal:
         local_attention(q, k, v, window)
     assert str(refusal.value) == f"local_attention: {message}"
+
+
+def test_a_word_for_a_scale_is_named() -> None:
+    scale: Any = "a"
+    with pytest.raises(BlockInputError, match="local_attention: scale is 'a'; wanted a number"):
+        local_attention(X, X, X, 2, scale=scale)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from asiarch_kernels.chunk_recurrence import operator, reference
 from asiarch_kernels.chunk_recurrence.inputs import Inputs, check_starts
-from asiarch_kernels.fault import check_alike, check_device, check_shape, readable, refuse
+from asiarch_kernels.fault import check_alike, check_device, check_flag, check_shape, readable, refuse
 from asiarch_kernels.paths import Choice, take
 
 _BLOCK = "chunk_recurrence"
@@ -161,6 +161,8 @@ def _check(given: Inputs) -> None:
     for name, tensor in (("k_BTHK", given.k), ("v_BTHV", given.v), ("erase", given.erase)):
         if tensor is not None and tensor.dtype != given.q.dtype:
             refuse(_BLOCK, name, _name(tensor.dtype), f"{_name(given.q.dtype)}, as q_BTHK is")
+    check_flag(_BLOCK, "delta", given.delta)
+    check_flag(_BLOCK, "return_state", given.return_state)
     _check_gates(given, (batch, length, heads))
     if given.starts is not None:
         _check_starts(given, given.starts)
@@ -186,7 +188,9 @@ def _check_decays(decays: Tensor) -> None:
     if -torch.inf < low and high <= 0:
         return
     if bool(((decays > 0) | (decays == -torch.inf)).any()):
-        refuse(_BLOCK, "log_decay", f"from {low:g} to {high:g}", "finite values of at most 0")
+        known = decays[~decays.isnan()]
+        found = f"from {float(known.min()):g} to {float(known.max()):g}"
+        refuse(_BLOCK, "log_decay", found, "finite values of at most 0")
 
 
 def _check_starts(given: Inputs, starts: Tensor) -> None:

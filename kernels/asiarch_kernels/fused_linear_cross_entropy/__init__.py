@@ -3,7 +3,15 @@
 import torch
 from torch import Tensor
 
-from asiarch_kernels.fault import check_alike, check_count, check_device, check_shape, readable, refuse
+from asiarch_kernels.fault import (
+    check_alike,
+    check_count,
+    check_device,
+    check_number,
+    check_shape,
+    readable,
+    refuse,
+)
 from asiarch_kernels.fused_linear_cross_entropy import operator, reference
 from asiarch_kernels.paths import Choice, take
 
@@ -43,6 +51,7 @@ def fused_linear_cross_entropy(
     Sources: Liger Kernel (arXiv 2410.10989); flash-linear-attention's module of the same name.
     """
     _check(x_ND, weight_VD, target_N, chunk)
+    check_number(_BLOCK, "ignore_index", ignore_index, whole=True)
     _check_targets(weight_VD, target_N, ignore_index)
     gradients = torch.is_grad_enabled() and (x_ND.requires_grad or weight_VD.requires_grad)
     if readable(x_ND):

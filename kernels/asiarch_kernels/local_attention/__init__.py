@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from asiarch_kernels.fault import check_alike, check_count, check_device, check_shape, readable
+from asiarch_kernels.fault import check_alike, check_count, check_device, check_number, check_shape, readable
 from asiarch_kernels.local_attention import operator, reference
 from asiarch_kernels.paths import Choice, take
 
@@ -44,6 +44,8 @@ def local_attention(
     Sources: Longformer (arXiv 2004.05150), in the blocks of Big Bird (2007.14062).
     """
     _check(q_BTHK, k_BTHK, v_BTHV, window)
+    if scale is not None:
+        check_number(_BLOCK, "scale", scale)
     scale = q_BTHK.shape[3] ** -0.5 if scale is None else float(scale)
     q_BTHK, k_BTHK = q_BTHK.to(v_BTHV.dtype), k_BTHK.to(v_BTHV.dtype)
     if readable(q_BTHK):
