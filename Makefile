@@ -38,7 +38,7 @@ test-cluster: $(READY) ## Run searches on a real API server, with a playing kube
 test-sweep: $(READY) ## Kill the operator around every write of a search, once each; half an hour.
 	$(BIN)/python -m tests.cluster.sweep
 
-test-faults: $(READY) ## Run the fault tests at full length: 20 seeds of faulty calls, long outages and silences; half an hour.
+test-faults: $(READY) ## Run the fault tests at full length: 20 seeds of faulty calls, long outages and silences; a quarter of an hour.
 	ASIARCH_FULL=1 $(BIN)/pytest -n 2 tests/cluster/test_noise.py tests/cluster/test_watches.py tests/cluster/test_outages.py
 
 test-node: $(READY) ## Run a search in pods of a real kubelet, from images built here; wants root.

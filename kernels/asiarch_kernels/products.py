@@ -1,5 +1,7 @@
 """Matrix products whose sums and results are float32, whatever their factors are."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -15,8 +17,11 @@ def product(left: Tensor, right: Tensor) -> Tensor:
         multiply = torch.mm if left.ndim == 2 else torch.bmm
         return multiply(left, right, out_dtype=torch.float32)
     wide = torch.promote_types(left.dtype, torch.float32)
-    kind = left.device.type
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
-        with torch.autocast(kind, enabled=False):
-            return left.to(wide) @ right.to(wide)
-    return left.to(wide) @ right.to(wide)
+    with _as_they_are(left.device.type):
+        return left.to(wide) @ right.to(wide)
+
+
+def _as_they_are(device: str) -> AbstractContextManager[object]:
+    """Where autocast narrows no factor again."""
+    casts = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.autocast(device, enabled=False) if casts else nullcontext()

@@ -34,7 +34,7 @@ def test_hits_and_misses_are_told_apart_and_so_are_others_kernels(tmp_path: Path
         "hits": 1,
         "misses": 1,
         "missed": {"asiarch_kernels.scan.kernel.run": 1},
-        "others_compiled": 1,
+        "others": 1,
         "seconds": 3.0,
     }
     assert [one.bytes for one in compiles.loaded] == [100, 100, 100]

@@ -27,7 +27,6 @@ from asiarch_kernels.pinned import Pinned, Row
 # Shapes: B batch, T time (all positions of all sequences where it stands first), H heads, K key width of a head,
 # V value width of a head, C positions of a chunk, N sequences, M chunks, P parts of the key width.
 
-
 _MOST = 2**31
 """Values of one sequence's keys, above which a kernel's 32-bit offsets would overflow."""
 

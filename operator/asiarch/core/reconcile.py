@@ -1,7 +1,5 @@
 """One turn's decision: the search and its candidates are moved on together, as one pure function."""
 
-from itertools import takewhile
-
 from asiarch.api.base import Instant, instant, timestamp
 from asiarch.api.candidate import Candidate, RungResult
 from asiarch.api.names import candidate_name
@@ -147,11 +145,12 @@ def _numbered(seen: Observation) -> list[Candidate]:
     numbered = [c for c in seen.live if c.status.ordinal is not None]
     fresh = {c.name: c for c in seen.live if c.status.ordinal is None}
     taken = sum(1 for r in seen.records.values() if r.ordinal >= 0)
-    baselines = takewhile(
-        lambda c: c is not None and c.spec.origin == "Baseline",
-        (fresh.get(candidate_name(seen.search.name, ordinal)) for ordinal in range(taken, expected)),
-    )
-    queue = [c for c in baselines if c is not None]
+    queue: list[Candidate] = []
+    for ordinal in range(taken, expected):
+        candidate = fresh.get(candidate_name(seen.search.name, ordinal))
+        if candidate is None or candidate.spec.origin != "Baseline":
+            break
+        queue.append(candidate)
     if taken + len(queue) >= expected:
         named = {c.name for c in queue}
         rest = (c for c in fresh.values() if c.name not in named)
