@@ -13,7 +13,7 @@ from asiarch.api.base import Instant, instant
 from tests.cluster.plane import KUBELET
 
 Object = dict[str, Any]
-WRITES = frozenset({"create", "update", "patch", "delete"})
+WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 _ORDER = re.compile(r"^(?P<candidate>.+?)-(?:propose|build|repair|analyze|train)(?:-.+)?-a\d+$")
 _RESULT = re.compile(r"^(?P<order>.+)-result$")
 _POD = re.compile(r"^(?P<order>.+)-[a-z0-9]{5}$")

@@ -48,6 +48,7 @@ def end(
     stuck = []
     try:
         scene.await_phase(name, seconds=SHORT_PATIENCE if bug else PATIENCE)
+        scene.await_cleared(10.0 if bug else 40.0)
         scene.await_quiet(quiet, 10.0)
     except TimeoutError as error:
         stuck = [f"I6 {error}"]

@@ -95,6 +95,11 @@ class Scene(Rig):
             self.keep_running()
             time.sleep(_POLL_SECONDS)
 
+    def await_cleared(self, seconds: float = 30.0) -> None:
+        """Wait until no training Job is left: the operator deletes them when their search has ended."""
+        path = f"/apis/batch/v1/namespaces/{self.namespace}/jobs?labelSelector=asiarch.dev/part%3Dtraining"
+        self.until(lambda: not self.plane.get(path)["items"], "the training Jobs to go", seconds)
+
     def await_quiet(self, quiet: float = 1.5, seconds: float = 60.0) -> None:
         """Wait until the operator has written nothing for so long."""
         last, since = self.proxy.state()["writes"], time.time()

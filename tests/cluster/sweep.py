@@ -138,6 +138,7 @@ def _play(scene: Scene, search: dict[str, Any]) -> None:
     scene.post(search)
     scene.start_operator()
     scene.await_phase(search["metadata"]["name"])
+    scene.await_cleared()
     scene.await_quiet()
 
 

@@ -103,6 +103,24 @@ def test_a_delete_that_was_sent_twice_counts_once() -> None:
     assert tally([deleted, deleted], [OPERATOR]) == {"delete jobs": 1}
 
 
+SELECTOR = "/jobs?labelSelector=asiarch.dev%2Fjob+in+%28{0}%29%2Casiarch.dev%2Fcandidate-uid+in+%28u%29"
+
+
+def test_a_deletion_of_many_that_names_each_is_that_many_deletions() -> None:
+    many = a_line("deletecollection", "jobs", group="batch", requestURI=SELECTOR.format(f"{ORDER}%2Cother"))
+    assert tally([many], [OPERATOR]) == {"delete jobs": 2}
+    found = violations(a_sound_run(audit=(*a_sound_run().audit, many)))
+    assert f"I7 {OPERATOR} did delete jobs other, which is not ours" in found
+    assert not any(f"jobs {ORDER}," in sentence for sentence in found)
+
+
+@pytest.mark.parametrize("uri", ["/jobs", "/jobs?labelSelector=asiarch.dev%2Fsearch%3Ds"])
+def test_a_deletion_of_many_that_names_none_is_caught(uri: str) -> None:
+    many = a_line("deletecollection", "jobs", group="batch", requestURI=uri)
+    found = violations(a_sound_run(audit=(*a_sound_run().audit, many)))
+    assert f"I7 {OPERATOR} did deletecollection jobs (many), which is not ours" in found
+
+
 def test_counts_are_compared_only_where_the_reference_has_some() -> None:
     lineage = reference_of(a_sound_run(), ()).lineage
     assert check_all(a_sound_run(audit=()), users=(OPERATOR,), reference=Reference(lineage)) == []

@@ -9,7 +9,7 @@ from tests.cluster.stage import Stage
 CAUGHT = {
     "forgets-the-archive": ("archived", "I1"),
     "random-names": ("calm", "I3"),
-    "reuses-the-attempt": ("preempted", "I2"),
+    "reuses-the-attempt": ("preempted", "I6"),
     "starts-what-others-named": ("deleted_meanwhile", "I2"),
     "charges-after-the-call": ("calm", "I3"),
     "starts-before-it-is-written": ("calm", "I3"),
@@ -22,6 +22,7 @@ CAUGHT = {
     "adopts-strangers": ("name_taken", "I6"),
     "writes-every-turn": ("calm", "I6"),
     "deletes-by-name": ("replaced", "I7"),
+    "deletes-whatever-has-ended": ("calm", "I7"),
     "reads-secrets": ("calm", "I8"),
     "does-not-wait": ("throttled", "F3"),
 }

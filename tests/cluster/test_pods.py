@@ -78,6 +78,12 @@ def seen(cast: Rig, search: str) -> list[dict[str, object]]:
     return [one["status"] for one in mine if "status" in one]
 
 
+def warnings(cast: Rig, search: str) -> dict[str, Any]:
+    """What was warned of about the first proposal; events come a moment after what they tell of."""
+    events = events_about(cast, f"{search}-0001")
+    return {why: one for why, one in events.items() if one["type"] == "Warning"}
+
+
 @pytest.mark.parametrize("name", [*CASES, "twice"])
 def test_F15_no_pod_fault_breaks_an_invariant(cast: Rig, name: str) -> None:
     assert checker.check_all(cast.evidence(name), cast.users) == []
@@ -97,7 +103,8 @@ def test_F15_the_order_ran_once_and_then_what_the_rule_says(cast: Rig, name: str
 def test_F15_a_machines_failure_is_told_and_never_the_candidates(cast: Rig, name: str) -> None:
     lost = [one for one in seen(cast, name) if one.get("lost")]
     assert {one["lost"] for one in lost} == {1}
-    told = {why: one for why, one in events_about(cast, f"{name}-0001").items() if one["type"] == "Warning"}
+    cast.plane.wait_for(lambda: warnings(cast, name) != {}, "a warning", 20)
+    told = warnings(cast, name)
     assert list(told) == [AGAIN[name].reason], told
     assert f"-{AGAIN[name].leads_to[:-1]}1 was lost: " in told[AGAIN[name].reason]["note"]
     status = candidate(cast, f"{name}-0001")["status"]

@@ -31,7 +31,7 @@ CLUSTER = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
 def cast(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A search to which everything happens that makes somebody use a right."""
     with shared_rig(plane, tmp_path_factory.mktemp("rights"), ("--lease", "{namespace}")) as made:
-        made.kubelet.fault(Fault("silence", order="s-0001-build-a1"))
+        made.kubelet.fault(Fault("silence", order="s-000?-build-a1", times=1))
         made.apply(a_short_search("s", candidates=6, stopPolicy="Cancel", **FEW))
         create(made, "candidates", a_candidate("mine", "s"))
         await_job(made, "s-0002-build-a1", "s-0001-build-a1")

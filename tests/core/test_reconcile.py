@@ -86,7 +86,7 @@ def test_a_crash_after_any_effect_changes_nothing_in_the_lineage(traits: Traits)
         if world.crash_after is not None:
             break
         effects += 1
-    assert effects > 80
+    assert effects > 70
 
 
 REPAIRABLE = sorted(lifecycle.BROKEN)

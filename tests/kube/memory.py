@@ -1,5 +1,6 @@
 """A small real API server in memory: resource versions, generations, uids, 404 and 409 as the real one answers them."""
 
+import re
 from collections.abc import AsyncIterator, Callable
 from copy import deepcopy
 from itertools import count
@@ -75,6 +76,15 @@ class Memory:
         key = kind.plural, namespace, name
         if key in self.objects and self.objects[key]["metadata"]["uid"] == uid:
             del self.objects[key]
+
+    async def delete_all(self, kind: Kind, namespace: str, labels: str) -> None:
+        self._called("deletecollection", kind, "")
+        clauses = re.findall(r"([\w./-]+) in \(([^)]*)\)", labels)
+        assert clauses, labels
+        for key, body in list(self.objects.items()):
+            borne = body["metadata"].get("labels", {})
+            if key[:2] == (kind.plural, namespace) and all(borne.get(k) in v.split(",") for k, v in clauses):
+                del self.objects[key]
 
     def of(self, kind: Kind) -> list[Object]:
         """All objects of a kind."""

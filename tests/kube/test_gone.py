@@ -2,6 +2,9 @@
 
 from dataclasses import replace
 
+import pytest
+
+from asiarch.api.candidate import OrderRef
 from asiarch.api.reason import Reason
 from asiarch.api.search import Cost, Counts, SearchStatus
 from asiarch.core.observation import Record, record
@@ -26,63 +29,93 @@ def counted(baselines: int, proposed: int) -> SearchStatus:
 
 def test_nothing_is_lost_while_all_are_there() -> None:
     there = records(a_record(0), a_record(1), a_record(2))
-    assert lost(a_search(status=counted(2, 1)), there, there) == []
+    assert lost(a_search(status=counted(2, 1)), there, there, {}) == []
 
 
 def test_one_that_was_seen_keeps_its_end_its_file_and_its_parents_but_leads_no_more() -> None:
     gone = a_record(2, parents=("s-0001",), name="mine", origin="User", cost=SPENT)
     there = records(a_record(0), a_record(1))
-    (found,) = lost(a_search(status=counted(2, 1)), there, {**there, "mine": gone})
+    (found,) = lost(a_search(status=counted(2, 1)), there, {**there, "mine": gone}, {})
     assert (found.name, found.phase, found.reason) == ("mine", "Complete", Reason.DELETED)
     assert (found.parents, found.digest, found.cost) == (gone.parents, gone.digest, gone.cost)
     assert not found.functional
 
 
 def test_one_that_was_at_work_has_failed() -> None:
-    gone = a_record(2, phase="Building")
+    gone = a_candidate(2, phase="Building")
     there = records(a_record(0), a_record(1), a_record(3))
-    (found,) = lost(a_search(), there, {**there, gone.name: gone})
+    (found,) = lost(a_search(), there, {**there, gone.name: record(gone)}, {gone.name: gone})
     assert (found.phase, found.ordinal) == ("Failed", 2)
 
 
 def test_the_yardstick_has_failed_though_it_was_measured() -> None:
     gone = a_record(0, origin="Baseline")
     there = records(a_record(1))
-    (found,) = lost(a_search(), there, {**there, gone.name: gone})
+    (found,) = lost(a_search(), there, {**there, gone.name: gone}, {})
     assert found.phase == "Failed"
 
 
 def test_one_that_nobody_saw_has_what_was_spent_on_it() -> None:
     there = records(a_record(0, cost=Cost(seconds=10.0)), a_record(1, cost=Cost(seconds=5.0)))
-    first, second = lost(a_search(status=counted(2, 2)), there, {})
+    first, second = lost(a_search(status=counted(2, 2)), there, {}, {})
     assert (first.name, first.reason, first.cost) == ("s-0002", Reason.DELETED, Cost(seconds=15.0))
     assert (second.name, second.cost) == ("s-0003", Cost())
-    (baseline,) = lost(a_search(), records(a_record(0), a_record(2)), {})
+    (baseline,) = lost(a_search(), records(a_record(0), a_record(2)), {}, {})
     assert baseline.origin == "Baseline"
 
 
-def test_what_was_reserved_for_its_order_is_booked_on_it_and_on_nobody_else() -> None:
-    reserved = {f"{name}-train-recall-a1": Cost(seconds=60.0) for name in ("s-0002", "s-0002-b", "s-0001")}
+def test_what_was_reserved_for_its_orders_is_booked_on_it_and_on_nobody_else() -> None:
+    steps = ("train-gates-a1", "train-recall-a1")
+    reserved = {f"{n}-{step}": SPENT for n in ("s-0002", "s-0002-b", "s-0001") for step in steps}
     there = records(a_record(0), a_record(1, phase="Evaluating"), a_record(3, name="s-0002-b"))
-    gone = a_record(2, phase="Evaluating", cost=SPENT)
+    search = a_search(status=SearchStatus(reservations=reserved, counts=Counts(baselines=2, proposed=2)))
+    (found,) = lost(search, there, {}, {})
+    assert found.cost == Cost(seconds=60.0)
+
+
+@pytest.mark.parametrize(("order", "booked"), [("gates", 30.0), ("recall", 30.0), (None, 0.0)])
+def test_of_one_that_was_seen_only_the_order_that_it_named_is_booked(
+    order: str | None, booked: float
+) -> None:
+    reserved = {f"s-0002-train-{name}-a1": SPENT for name in ("gates", "recall")}
+    name = f"s-0002-train-{order}-a1"
+    ref = OrderRef(name=name, kind="train", attempt=1, deadline="2026-01-01T00:20:00Z") if order else None
+    gone = a_candidate(2, phase="Evaluating", order=ref)
+    there = records(a_record(0), a_record(1))
     search = a_search(status=SearchStatus(reservations=reserved))
-    (found,) = lost(search, there, {**there, gone.name: gone})
-    assert found.cost == Cost(seconds=90.0)
+    (found,) = lost(search, there, {**there, gone.name: record(gone)}, {gone.name: gone})
+    assert found.cost == Cost(seconds=booked)
+
+
+def test_what_one_had_cost_stays_though_another_bears_its_name_since() -> None:
+    gone = a_record(2, name="mine", origin="User", phase="Analyzing", cost=SPENT)
+    there = records(a_record(0), a_record(1), a_record(-1, name="mine", origin="User", phase="Pending"))
+    search = a_search(status=SearchStatus(counts=Counts(baselines=2, proposed=2)))
+    (found,) = lost(search, there, {**there, gone.name: gone}, {})
+    assert (found.name, found.ordinal, found.cost) == ("s-0002", 2, SPENT)
+
+
+def test_one_that_has_ended_is_booked_nothing_beyond_its_cost() -> None:
+    gone = a_record(2, cost=SPENT)
+    there = records(a_record(0), a_record(1))
+    search = a_search(status=SearchStatus(reservations={"s-0002-analyze-a1": SPENT}))
+    (found,) = lost(search, there, {**there, gone.name: gone}, {})
+    assert found.cost == SPENT
 
 
 def test_one_that_is_counted_and_has_no_ordinal_yet_is_not_lost() -> None:
     waiting = a_record(-1, phase="Pending", name="mine", origin="User")
     there = records(a_record(0), a_record(1), waiting)
-    assert lost(a_search(status=counted(2, 1)), there, {}) == []
+    assert lost(a_search(status=counted(2, 1)), there, {}, {}) == []
 
 
 def test_one_that_was_seen_is_missed_though_another_waits_for_its_ordinal() -> None:
     waiting = a_record(-1, phase="Pending", name="s-0003")
     there = records(a_record(0), a_record(1), waiting)
-    (found,) = lost(a_search(status=counted(2, 1)), there, {**there, "s-0002": a_record(2)})
+    (found,) = lost(a_search(status=counted(2, 1)), there, {**there, "s-0002": a_record(2)}, {})
     assert (found.name, found.ordinal) == ("s-0002", 2)
 
 
 def test_a_count_beyond_the_budget_is_not_believed() -> None:
     there = records(a_record(0), a_record(1))
-    assert lost(a_search(candidates=3, status=counted(2, 99_999)), there, {}) == []
+    assert lost(a_search(candidates=3, status=counted(2, 99_999)), there, {}, {}) == []

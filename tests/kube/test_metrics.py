@@ -151,12 +151,12 @@ def test_gauges_show_what_is_seen() -> None:
         started_at=timestamp(T0),
         best=Best(candidate="s-0001", rung="recall", fitness="0.75"),
         counts=Counts(proposed=4),
-        cost=Cost(gpu_seconds=1800, tokens=5, usd=1.5),
+        cost=Cost(gpu_seconds=900),
     )
     search = a_search(status=status, budget=Budget(candidates=12, gpu_hours="2", usd="10"))
     candidates = [
         a_candidate(0, origin="Baseline"),
-        a_candidate(1, parents=["s-0000"]),
+        a_candidate(1, parents=["s-0000"], cost=Cost(gpu_seconds=1800, tokens=5, usd=1.5)),
         a_candidate(2, parents=["s-0001"]),
         a_candidate(3, parents=["s-0001"], phase="Rejected", reason=Reason.DIVERGED),
         a_candidate(4, parents=["s-0002"], phase="Building"),

@@ -15,6 +15,11 @@ Part = Literal["agent", "training", "context", "result", "code", "archive"]
 PARTS: tuple[Part, ...] = get_args(Part)
 """The values of the label `PART`."""
 
+JOB = "asiarch.dev/job"
+"""Label of a training Job: its own name, so that many can be deleted at once."""
+CANDIDATE_UID = "asiarch.dev/candidate-uid"
+"""Label of a training Job: whose it is, whatever else bears that name later."""
+
 ORDER = "asiarch.dev/order"
 """Annotation: the full name of the order that an object belongs to."""
 POD_UID = "asiarch.dev/pod-uid"

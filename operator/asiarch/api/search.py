@@ -334,11 +334,14 @@ class SearchStatus(ApiModel):
     finished_at: Timestamp | None = Field(None, description="When the search ended.")
     reservations: dict[Annotated[str, Field(max_length=100)], Cost] = Field(
         default_factory=dict,
-        max_length=4000,
-        description="Worst-case cost of each order that is named in a candidate or about to be.",
+        max_length=8000,
+        description="Worst-case cost of each order that a candidate names, is about to name, or has settled of late.",
     )
     counts: Counts = Field(default_factory=Counts, description="How many candidates stand where.")
-    cost: Cost = Field(default_factory=Cost, description="Spent so far; derived from the candidates.")
+    cost: Cost = Field(
+        default_factory=Cost,
+        description="Spent so far, by the candidates; written with the next reservation.",
+    )
     best: Best | None = Field(None, description="The candidate in front.")
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16, json_schema_extra=keyed("type"))] = (
         Field((), description="Conditions, one of each type.")

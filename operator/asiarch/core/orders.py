@@ -7,7 +7,7 @@ from asiarch.api.base import Instant, timestamp
 from asiarch.api.candidate import Candidate, OrderRef
 from asiarch.api.names import order_name
 from asiarch.api.order import Order, OrderKind
-from asiarch.api.search import ArchitectureSearch, Cost, Rung
+from asiarch.api.search import ArchitectureSearch, Budget, Cost, Rung
 from asiarch.core import budget, chance, controls, lifecycle
 
 
@@ -29,36 +29,103 @@ def grant(
 ) -> Grants:
     """Name the next order of each waiting candidate, oldest first, within the slots and the budget.
 
-    Before all others come those that have been promised: see `promised`.
+    Before all others come those that have been promised: see `promised`. With an order that is reserved now, the one
+    that follows it in the same kind of slot is, too, where the budget has room for it when everybody has been served:
+    that spares a write of the search.
     """
     live = tuple(live)
-    added = promised(search, live, now)
+    added = promised(search, live)
     waiting, free = _queue(search, live, now)
     wanted = [(c, _next_order(search, c, kind, now)) for c, kind in waiting]
     orders: dict[str, OrderRef] = {}
-    committed = budget.total([spent, *reserved.values(), *added.values()])
+    fresh = []
+    purse = _Purse(search.spec.budget, {"": spent, **reserved, **added})
     for candidate, order in sorted(wanted, key=lambda pair: pair[1].name not in added):
         pool = "train" if order.kind == "train" else "agent"
         if free[pool] == 0:
             continue
-        if order.name not in added:
-            worst = worst_case(search, candidate)
-            if short := budget.shortage(search.spec.budget, committed + worst):
-                return Grants(orders, added, short)
-            added[order.name], committed = worst, committed + worst
+        worst = worst_case(search, candidate)
+        if short := purse.shortage(order.name, worst):
+            return Grants(orders, added, short)
+        if added.get(order.name) != worst:
+            fresh.append(candidate)
+        added[order.name] = purse.reserve(order.name, worst)
         orders[candidate.name] = order
         free[pool] -= 1
+    for then in (ahead for c in fresh if (ahead := _ahead(search, c)) is not None):
+        name, worst = _next_name(search, then), worst_case(search, then)
+        if not purse.shortage(name, worst):
+            added[name] = purse.reserve(name, worst)
     return Grants(orders, added)
 
 
-def promised(search: ArchitectureSearch, live: Iterable[Candidate], now: Instant) -> dict[str, Cost]:
+class _Purse:
+    """What is spent and reserved while orders are granted."""
+
+    def __init__(self, limits: Budget, held: dict[str, Cost]) -> None:
+        """Hold the costs of orders by name; what is spent goes without one."""
+        self._limits = limits
+        self._held = held
+        self._committed = budget.total(held.values())
+
+    def shortage(self, name: str, worst: Cost) -> str | None:
+        """What is short if this is reserved for an order, in the place of what may be reserved for it already."""
+        return budget.shortage(self._limits, self._with(name, worst))
+
+    def reserve(self, name: str, worst: Cost) -> Cost:
+        """Reserve this for an order; returns it."""
+        self._committed = self._with(name, worst)
+        self._held[name] = worst
+        return worst
+
+    def _with(self, name: str, worst: Cost) -> Cost:
+        before = self._held.get(name)
+        if before == worst:
+            return self._committed
+        if before is None:
+            return self._committed + worst
+        return budget.total([worst, *(cost for other, cost in self._held.items() if other != name)])
+
+
+def promised(search: ArchitectureSearch, live: Iterable[Candidate]) -> dict[str, Cost]:
     """Reservations of orders that no candidate names yet, and that would be the next ones of theirs.
 
-    Their candidates' writes never happened, or happened and haven't been seen: so nobody else gets what they hold.
+    They were reserved together with the order before; or their candidates' writes never happened, or happened and
+    haven't been seen: so nobody else gets what they hold.
     """
-    kinds = ((c, lifecycle.WORK.get(c.status.phase)) for c in live if c.status.order is None)
-    names = (_next_order(search, c, kind, now).name for c, kind in kinds if kind is not None)
-    return {name: search.status.reservations[name] for name in names if name in search.status.reservations}
+    known = search.status.reservations
+    waiting = (c for c in live if c.status.order is None and c.status.phase in lifecycle.WORK)
+    names = (name for c in waiting if (steps := steps_of(search, c))[0] in known for name in steps)
+    return {name: known[name] for name in names if name in known}
+
+
+def steps_of(search: ArchitectureSearch, candidate: Candidate) -> tuple[str, ...]:
+    """The order that a candidate at work has or waits for, and the one that may be reserved with it; else none."""
+    if candidate.status.phase not in lifecycle.WORK:
+        return ()
+    ref, then = candidate.status.order, _ahead(search, candidate)
+    first = _next_name(search, candidate) if ref is None else ref.name
+    return (first,) if then is None else (first, _next_name(search, then))
+
+
+def _ahead(search: ArchitectureSearch, candidate: Candidate) -> Candidate | None:
+    """A candidate as it waits for its next order if all goes well; none where that needs another slot, or a person."""
+    status = candidate.status
+    change: dict[str, object] = {"order": None, "lost": 0}
+    if status.phase == "Proposing":
+        change["phase"] = "Building"
+    elif status.phase == "Evaluating" and _leads_on(search, status.rung):
+        change["rung"] = status.rung + 1
+    else:
+        return None
+    then = candidate.model_copy(update={"status": status.model_copy(update=change)})
+    return None if controls.hold(then, search.spec) is not None else then
+
+
+def _leads_on(search: ArchitectureSearch, rung: int) -> bool:
+    """Whether all that pass a rung climb on: gates give no score to be chosen by."""
+    ladder = search.spec.evaluation.ladder
+    return ladder[rung].task == "Gates" and rung + 1 < len(ladder)
 
 
 def order_of(candidate: Candidate, ref: OrderRef, search: ArchitectureSearch) -> Order:
@@ -134,11 +201,21 @@ def _turn(candidate: Candidate, kind: OrderKind) -> int:
 
 
 def _next_order(search: ArchitectureSearch, candidate: Candidate, kind: OrderKind, now: Instant) -> OrderRef:
-    attempt = candidate.status.lost + 1
     rung = _rung(search, candidate).name if kind == "train" else None
-    name = order_name(candidate.name, kind, attempt, rung, _turn(candidate, kind))
-    deadline = _deadline(search, candidate, kind, now)
-    return OrderRef(name=name, kind=kind, rung=rung, attempt=attempt, deadline=deadline)
+    return OrderRef(
+        name=_next_name(search, candidate),
+        kind=kind,
+        rung=rung,
+        attempt=candidate.status.lost + 1,
+        deadline=_deadline(search, candidate, kind, now),
+    )
+
+
+def _next_name(search: ArchitectureSearch, candidate: Candidate) -> str:
+    """What the order is called that a candidate at work waits for."""
+    kind = lifecycle.WORK[candidate.status.phase]
+    rung = _rung(search, candidate).name if kind == "train" else None
+    return order_name(candidate.name, kind, candidate.status.lost + 1, rung, _turn(candidate, kind))
 
 
 def _deadline(search: ArchitectureSearch, candidate: Candidate, kind: OrderKind, now: Instant) -> str:

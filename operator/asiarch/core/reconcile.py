@@ -1,5 +1,7 @@
 """One turn's decision: the search and its candidates are moved on together, as one pure function."""
 
+from collections.abc import Iterable, Mapping
+
 from asiarch.api.base import Instant, instant, timestamp
 from asiarch.api.candidate import Candidate, RungResult
 from asiarch.api.names import candidate_name
@@ -39,23 +41,28 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
     judged = verdict.judge(seen.search, records, troubles, now)
     live = [c for c in moved if c.status.phase in lifecycle.WORK]
     reserved, spent = _reservations(seen), budget.spent(records.values())
-    granted = orders.Grants({}, orders.promised(seen.search, live, now))
+    granted = orders.Grants({}, orders.promised(seen.search, live))
     if judged.starts:
-        granted = orders.grant(seen.search, live, spent, _held(reserved, live), now)
+        granted = orders.grant(seen.search, live, spent, _unsettled(reserved, seen, live), now)
     creations = _creations(seen, moved, records, judged, now) if granted.short is None else ()
     final = [_sealed(_name_order(c, granted, now), seen, now) for c in moved]
+    # What falls with this turn is free in the next one, which follows at once.
+    short = None if _settles(seen, live) else granted.short
     progress = search.Progress(
         reservations={**reserved, **granted.reserved},
-        busy=bool(creations) or _under_way(final, starts=judged.starts and granted.short is None),
-        short=granted.short,
+        creates=bool(creations),
+        waits=bool(_named(final)),
+        busy=bool(creations) or _under_way(final, starts=judged.starts and short is None),
+        short=short,
         spent=spent,
         troubles=troubles,
     )
     status = search.status(seen.search, records, judged, progress, now)
     if status.phase in _ENDED:
-        # It is written after its candidates: what they have settled needs no reservation any more.
-        left = {**_held(reserved, live), **granted.reserved}
-        status = status.model_copy(update={"reservations": left})
+        # It is written after its candidates: what they have settled needs no reservation any more, nor what they
+        # were promised, once they have been written in a way that no late write can overtake.
+        status = status.model_copy(update={"reservations": {}})
+        final = [_released(c, seen, now) if orders.promised(seen.search, [c]) else c for c in final]
     actions = (
         *creations,
         *_starts(seen, final, judged),
@@ -189,15 +196,28 @@ def _child(seen: Observation, candidate: Candidate, today: str) -> Child | None:
 
 def _reservations(seen: Observation) -> dict[str, Cost]:
     """Reservations of the orders that the observed statuses name; one falls only after its cost was settled."""
-    known = seen.search.status.reservations
-    named = ((c, c.status.order.name) for c in seen.live if c.status.order is not None)
-    return {name: known.get(name) or orders.worst_case(seen.search, c) for c, name in named}
+    known, found = seen.search.status.reservations, {}
+    for candidate in seen.live:
+        if candidate.status.order is not None:
+            first, *then = orders.steps_of(seen.search, candidate)
+            found[first] = known.get(first) or orders.worst_case(seen.search, candidate)
+            found |= {name: known[name] for name in then if name in known}
+    return found
 
 
-def _held(reserved: dict[str, Cost], live: list[Candidate]) -> dict[str, Cost]:
-    """Reservations of orders that are still under way; what was settled in this turn is spent, not reserved as well."""
-    named = (c.status.order.name for c in live if c.status.order is not None)
-    return {name: reserved[name] for name in named}
+def _unsettled(reserved: Mapping[str, Cost], seen: Observation, live: list[Candidate]) -> dict[str, Cost]:
+    """Reservations without those of orders that were settled in this turn: what is spent isn't reserved as well."""
+    over = _named(seen.live) - _named(live)
+    return {name: cost for name, cost in reserved.items() if name not in over}
+
+
+def _settles(seen: Observation, live: list[Candidate]) -> bool:
+    """Whether an order was settled in this turn."""
+    return not _named(seen.live) <= _named(live)
+
+
+def _named(candidates: Iterable[Candidate]) -> set[str]:
+    return {c.status.order.name for c in candidates if c.status.order is not None}
 
 
 def _name_order(candidate: Candidate, granted: orders.Grants, now: Instant) -> Candidate:
@@ -207,6 +227,13 @@ def _name_order(candidate: Candidate, granted: orders.Grants, now: Instant) -> C
     started = candidate.status.started_at or timestamp(now)
     status = candidate.status.model_copy(update={"order": ref, "started_at": started})
     return candidate.model_copy(update={"status": status})
+
+
+def _released(candidate: Candidate, seen: Observation, now: Instant) -> Candidate:
+    """A candidate that says what becomes of the order that was reserved for it."""
+    said = "The search ended before the next order could start; it is tried when the search goes on."
+    status = candidate.status.model_copy(update={"message": said})
+    return _sealed(candidate.model_copy(update={"status": status}), seen, now)
 
 
 def _sealed(candidate: Candidate, seen: Observation, now: Instant) -> Candidate:

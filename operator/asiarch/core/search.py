@@ -90,6 +90,10 @@ class Progress:
     """What a turn found out beside the verdict."""
 
     reservations: Mapping[str, Cost]
+    creates: bool
+    """Whether candidates are about to be created, so that the next turn follows at once and writes in any case."""
+    waits: bool
+    """Whether an order is named, after which there is more to write."""
     busy: bool
     """Whether anything is under way, was just named or is about to be created."""
     short: str | None
@@ -107,7 +111,8 @@ def status(
 ) -> SearchStatus:
     """Derive a search's status from its candidates; the old one when nothing changed that is worth a write.
 
-    While the search runs, a reservation that has become needless alone is not: it goes with the next write.
+    While orders are under way, a reservation that has become needless alone is not, nor what was spent of it: until
+    the next write, what is reserved covers what was spent.
     """
     old = search.status
     if progress.short is not None:
@@ -132,8 +137,10 @@ def status(
     )
     conditions = search_conditions(new, progress.troubles, stake, now)
     new = new.model_copy(update={"conditions": conditions})
-    needless = phase == "Running" and new.reservations.keys() < old.reservations.keys()
-    return old if needless and new.model_copy(update={"reservations": old.reservations}) == old else new
+    may_wait = phase == "Running" and progress.waits and new.reservations.items() <= old.reservations.items()
+    later = {"reservations", "cost"} | ({"counts"} if progress.creates else set())
+    unchanged = new.model_copy(update={name: getattr(old, name) for name in later}) == old
+    return old if may_wait and unchanged else new
 
 
 def _phase(judged: Verdict, *, busy: bool) -> SearchPhase:

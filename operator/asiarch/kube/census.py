@@ -17,6 +17,7 @@ from asiarch.api.meta import Condition
 from asiarch.api.reason import Reason
 from asiarch.api.search import ArchitectureSearch, Cost
 from asiarch.core import lineage
+from asiarch.core.budget import spent as spent_by
 from asiarch.core.observation import Observation, Record, Trouble
 from asiarch.kube.domain import (
     BAD,
@@ -249,6 +250,7 @@ class Census:
         domain = self.domain
         status, budget = seen.search.status, seen.search.spec.budget
         phases = Tally(r.phase for r in seen.records.values())
+        spent = spent_by(seen.records.values())
         limits = {
             "candidates": budget.candidates,
             "gpu_seconds": None if budget.gpu_hours is None else float(budget.gpu_hours) * 3600,
@@ -257,9 +259,9 @@ class Census:
         }
         used = {
             "candidates": status.counts.proposed,
-            "gpu_seconds": status.cost.gpu_seconds,
-            "tokens": status.cost.tokens,
-            "usd": status.cost.usd,
+            "gpu_seconds": spent.gpu_seconds,
+            "tokens": spent.tokens,
+            "usd": spent.usd,
         }
         return {
             **{(domain.candidates, phase): phases[phase] for phase in CANDIDATE_PHASES},

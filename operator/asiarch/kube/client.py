@@ -145,6 +145,11 @@ class Api:
             if error.status != 404 and not (error.status == 409 and "UID" in error.message):
                 raise
 
+    async def delete_all(self, kind: Kind, namespace: str, labels: str) -> None:
+        """Delete all objects that these labels choose; there is no precondition, so let no stranger bear them."""
+        query, body = {"labelSelector": labels}, {"propagationPolicy": "Background"}
+        await self._call("DELETE", kind, _path(kind, namespace), query, body)
+
     async def _call(
         self, method: str, kind: Kind, path: str, query: Mapping[str, str] | None = None, body: Any = None
     ) -> Object:

@@ -1,9 +1,9 @@
 """Records for candidates whose objects somebody else deleted, so that no ordinal, no cost and no idea is lost."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from asiarch.api.candidate import Origin
+from asiarch.api.candidate import Candidate, Origin
 from asiarch.api.names import candidate_name
 from asiarch.api.reason import Reason
 from asiarch.api.search import ArchitectureSearch, Cost
@@ -12,28 +12,43 @@ from asiarch.core.observation import Record
 
 
 def lost(
-    search: ArchitectureSearch, records: Mapping[str, Record], before: Mapping[str, Record]
+    search: ArchitectureSearch,
+    records: Mapping[str, Record],
+    before: Mapping[str, Record],
+    last: Mapping[str, Candidate],
 ) -> list[Record]:
-    """A record for each ordinal that was given and that nobody has; `before` is what was seen of them last.
+    """A record for each ordinal that was given and that nobody has.
 
-    What the search had spent beyond what is known of is booked on the first, and on each what was reserved for its
-    order, so that no budget is won back by deleting.
+    `before` is what was seen of all candidates last, `last` holds at least those of them that were at work. What the
+    search had spent beyond what is known of is booked on the first, and on each what was reserved for its orders, so
+    that no budget is won back by deleting.
     """
     taken = {r.ordinal for r in records.values()}
     gaps = [ordinal for ordinal in range(_given(search, records, before)) if ordinal not in taken]
     seen = {r.ordinal: r for r in before.values() if r.ordinal in gaps and r.name not in records}
-    found = [_deleted(seen[gap]) if gap in seen else _unseen(search, gap) for gap in gaps]
+    costs = {r.ordinal: r.cost for r in before.values()}
+    found = [
+        _deleted(seen[gap]) if gap in seen else _unseen(search, gap, costs.get(gap, Cost())) for gap in gaps
+    ]
     if found:
         rest = _rest(search.status.cost, [r.cost for r in (*records.values(), *found)])
         found[0] = replace(found[0], cost=found[0].cost + rest)
     names = {*records, *(r.name for r in found)}
-    return [replace(r, cost=r.cost + _under_way(search, r.name, names)) for r in found]
+
+    def open_orders(name: str) -> Iterable[str]:
+        """What may have run of a candidate that isn't in its cost: of one that was seen, the order that it named."""
+        if name not in before:
+            return (order for order in search.status.reservations if _whose(order, names) == name)
+        ref = last[name].status.order if name in last else None
+        return () if ref is None else (ref.name,)
+
+    return [replace(r, cost=r.cost + _reserved(search, open_orders(r.name))) for r in found]
 
 
-def _under_way(search: ArchitectureSearch, name: str, names: Collection[str]) -> Cost:
-    """What was reserved for the order that a candidate waited for: nobody can know any more how much of it was used."""
-    reserved = search.status.reservations
-    return budget.total(cost for order, cost in reserved.items() if _whose(order, names) == name)
+def _reserved(search: ArchitectureSearch, names: Iterable[str]) -> Cost:
+    """What is reserved for orders of these names: nobody can know any more how much of it was used."""
+    known = search.status.reservations
+    return budget.total(known[name] for name in names if name in known)
 
 
 def _whose(order: str, names: Collection[str]) -> str:
@@ -63,11 +78,11 @@ def _deleted(seen: Record) -> Record:
     return replace(seen, phase=seen.phase if ended else "Failed", reason=Reason.DELETED, vetoed=True)
 
 
-def _unseen(search: ArchitectureSearch, ordinal: int) -> Record:
-    """What is known of a candidate that nobody was there to see."""
+def _unseen(search: ArchitectureSearch, ordinal: int, cost: Cost) -> Record:
+    """What is known of a candidate that nobody was there to see, or whose name another one bears since."""
     name = candidate_name(search.name, ordinal)
     origin: Origin = "Baseline" if ordinal < len(search.spec.baselines) else "Proposed"
-    return Record(name=name, ordinal=ordinal, origin=origin, phase="Failed", reason=Reason.DELETED)
+    return Record(name=name, ordinal=ordinal, origin=origin, phase="Failed", reason=Reason.DELETED, cost=cost)
 
 
 def _rest(spent: Cost, known: Sequence[Cost]) -> Cost:

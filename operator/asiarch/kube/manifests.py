@@ -7,7 +7,7 @@ Job's, for when a Job's own deadline is over, its pods are deleted with what the
 from collections.abc import Mapping
 
 from asiarch.api.candidate import Candidate
-from asiarch.api.names import ORDER, Part, code_name, context_name, object_name
+from asiarch.api.names import CANDIDATE_UID, JOB, ORDER, Part, code_name, context_name, object_name
 from asiarch.api.order import Order
 from asiarch.api.search import ArchitectureSearch
 from asiarch.kube import overlay, pods
@@ -21,7 +21,7 @@ LIMIT = "asiarch.dev/seconds"
 """Annotation: how long each of the order's pods may take."""
 
 _KEPT_AGENT, _KEPT_TRAINING = 180, 3600
-"""Seconds that a Job stays after its end, should nobody delete it."""
+"""Seconds that a Job stays after its end, should nobody delete it: a training Job's pods hold what they measured."""
 
 
 def job(order: Order, candidate: Candidate, search: ArchitectureSearch, deployment: Deployment) -> Object:
@@ -66,6 +66,7 @@ def _training(
     metadata = _metadata(order, candidate, "training", object_name(order.name))
     pod = pods.training(order, order.rung, deployment)
     template = _template(metadata, pod, evaluation.pod_template, deployment.runtime_class)
+    metadata["labels"] |= {JOB: metadata["name"], CANDIDATE_UID: candidate.metadata.uid}
     shape: Object = {"ttlSecondsAfterFinished": _KEPT_TRAINING}
     if seeds > 1:
         shape |= {"completionMode": "Indexed", "completions": seeds, "parallelism": seeds}

@@ -21,10 +21,11 @@ from asiarch.core import controls, lifecycle
 from asiarch.core.context import context
 from asiarch.core.observation import Child, Observation, Trouble
 from asiarch.kube import manifests, outcome, refusals, spans, states
-from asiarch.kube.client import CANDIDATES, CONFIG_MAPS, JOBS, PODS, ApiError, Object
+from asiarch.kube.client import CONFIG_MAPS, JOBS, PODS, ApiError, Object
 from asiarch.kube.cluster import Cluster
 from asiarch.kube.kept import controller
 from asiarch.kube.refusals import Refusal
+from asiarch.kube.settled import Settled, delete_job
 from asiarch.kube.store import Held, SearchKey
 from asiarch.kube.together import together
 
@@ -134,23 +135,14 @@ class Orders:
         ran = 0.0 if held is None else spans.ran(held.value, self._pods_of(held.uid), self._now)
         self._stopped[name] = Stop(reason, "Stopped.", ran)
         if held is not None:
-            await self._delete(held)
+            await delete_job(self.cluster, self.key[0], held)
 
-    async def sweep(self, waiting: Mapping[str, str]) -> None:
-        """Delete Jobs whose order is no longer waited for: a player that won't leave costs nothing.
-
-        `waiting` names the order of each candidate that has one. An agent's Job that has ended, or brought its
-        result, is left to its own time to live.
-        """
-        left = []
-        for held in self.cluster.stores.jobs.of(self.key).values():
-            job = held.value
-            order = job["metadata"]["annotations"].get(ORDER, "")
-            if waiting.get(_candidate_of(job)) == order:
-                continue
-            if outcome.is_training(job) or not self._is_done(job, order):
-                left.append(partial(self._delete_left, held, order))
-        await together(left)
+    async def sweep(self, waiting: Mapping[str, str], *, ended: bool) -> None:
+        """Delete Jobs whose order is no longer waited for; none stays that may keep others out by a quota."""
+        settled = Settled(self.cluster, self.key, self._pods_of)
+        due = await settled.sweep(waiting, self._now, at_once=ended or bool(self._refused))
+        if due is not None:
+            self._wake(due)
 
     def _forget_all_but(self, named: Mapping[str, object], live: Sequence[Candidate]) -> None:
         at_work = {candidate.name for candidate in live}
@@ -275,7 +267,7 @@ class Orders:
     async def _give_up(self, ref: OrderRef, held: Held[Object], lost: Result) -> None:
         """Take an attempt back that has waited too long: its pod, which could start any moment, goes first."""
         self._stopped[ref.name] = Stop(lost.reason or Reason.LOST, lost.message, 0.0)
-        await self._delete(held)
+        await delete_job(self.cluster, self.key[0], held)
         self._wake(0.0)
 
     async def _vanished(self, candidate: Candidate, ref: OrderRef, uid: str, now: Instant) -> Child:
@@ -310,11 +302,6 @@ class Orders:
 
     def _lost(self, ref: OrderRef, message: str) -> Child:
         return self._ended(ref, (_lost(ref, Reason.LOST, message),))
-
-    def _is_done(self, job: Object, order: str) -> bool:
-        """Whether an agent's Job has nothing left to do but to end."""
-        brought = self.cluster.stores.results.get(self.key[0], result_name(order)) is not None
-        return brought or outcome.has_ended(job)
 
     def _pods_of(self, job: str) -> list[Object]:
         """The pods of a Job by its uid, those that are gone included."""
@@ -365,23 +352,6 @@ class Orders:
         self.cluster.stores.jobs.apply(created)
         if controller(created) == candidate.metadata.uid:
             self._seen[order.name] = created["metadata"]["uid"]
-
-    async def _delete(self, held: Held[Object]) -> None:
-        name = held.value["metadata"]["name"]
-        await self.cluster.api.delete(JOBS, self.key[0], name, held.uid)
-        self.cluster.stores.jobs.forget(self.key[0], name, held.uid)
-
-    async def _delete_left(self, held: Held[Object], order: str) -> None:
-        """Delete a Job that nobody waits for, after a look whether its candidate really doesn't."""
-        found = await self.cluster.api.get(CANDIDATES, self.key[0], _candidate_of(held.value))
-        waits_for = "" if found is None else (found.get("status", {}).get("order") or {}).get("name", "")
-        if waits_for != order:
-            await self._delete(held)
-
-
-def _candidate_of(job: Object) -> str:
-    owners = job["metadata"].get("ownerReferences", ())
-    return next((str(owner["name"]) for owner in owners if owner.get("controller")), "")
 
 
 def _may_still_run(results: Sequence[Result], pods: Sequence[Object]) -> bool:

@@ -71,7 +71,7 @@ class KubeWorld:
         self._archive = Archive(self._cluster.api, self._cluster.stores.results, self._key)
         self._archive.owner = uid
         self._seen: Observation | None = None
-        self._written: dict[str, Record] = {}
+        self._written: dict[str, Candidate] = {}
         self._taken: set[str] = set()
 
     @property
@@ -149,7 +149,8 @@ class KubeWorld:
         await in_order(actions, do, lambda action: isinstance(action, StartOrder | StopOrder))
         held = self._cluster.stores.candidates.of(self._key)
         orders = ((name, one.value.model.status.order) for name, one in held.items() if _is_live(one))
-        await self._orders.sweep({name: ref.name for name, ref in orders if ref is not None})
+        ended = self.seen.search.status.phase in ("Complete", "Failed")
+        await self._orders.sweep({name: ref.name for name, ref in orders if ref is not None}, ended=ended)
 
     async def _do(self, seen: Observation, action: Action) -> None:
         match action:
@@ -244,7 +245,9 @@ class KubeWorld:
             # What can't be read has an ordinal all the same; the search stands still until it can.
             return records
         before = {} if self._seen is None else self._seen.records
-        lost = gone.lost(search, records, {**before, **self._written})
+        at_work = {} if self._seen is None else {c.name: c for c in self._seen.live}
+        written = {name: record(candidate) for name, candidate in self._written.items()}
+        lost = gone.lost(search, records, {**before, **written}, {**at_work, **self._written})
         if lost and self._archive.fault is None:
             await self._look_for(search, {r.ordinal for r in lost})
             await self._archive.add(search, lost)
@@ -276,7 +279,7 @@ class KubeWorld:
         async with self._overtaken(CANDIDATES, candidate.name):
             with self._orders.naming(candidate, status):
                 store.apply(await api.replace_status(CANDIDATES, self._namespace, candidate.name, body))
-        self._written[candidate.name] = record(candidate.model_copy(update={"status": status}))
+        self._written[candidate.name] = candidate.model_copy(update={"status": status})
         self.wrote += 1
 
     @asynccontextmanager

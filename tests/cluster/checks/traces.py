@@ -2,23 +2,38 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from urllib.parse import parse_qs, urlsplit
 
 from tests.cluster.checks.evidence import GROUP, WRITES, Object, deep, moment_of
 
 FREE = frozenset({"events", "leases", "tokenreviews", "selfsubjectaccessreviews", "selfsubjectreviews"})
 """Kinds whose writes follow no search: I7 lets them be, I9 does not count them."""
 _ATTEMPT = re.compile(r"-a\d+(?=$|-context$|-result$)")
+_BY_NAME = re.compile(rf"{GROUP}/job in \(([^()]+)\),{GROUP}/candidate-uid in \([^()]+\)")
 _COUNTED = frozenset({"create", "delete", "deletecollection"})
 
 
 def _writes(audit: Iterable[Object], users: Collection[str]) -> Iterable[tuple[Object, str, str]]:
-    """Writes of these users that the API server carried out, each with its resource and object."""
+    """Writes of these users that the API server carried out, each with its resource and object.
+
+    One that deletes several objects, each named and with its owner, is that many.
+    """
     for line in audit:
         target = line.get("objectRef", {})
         done = deep(line, "responseStatus.code", 0) < 300 and line.get("stage") == "ResponseComplete"
         if done and line["verb"] in WRITES and line["user"]["username"] in users:
-            yield line, target.get("resource", ""), target.get("name", "")
+            names = _chosen(line) if line["verb"] == "deletecollection" else ()
+            one = line if not names else {**line, "verb": "delete"}
+            for name in names or (target.get("name", ""),):
+                yield one, target.get("resource", ""), name
+
+
+def _chosen(line: Object) -> Sequence[str]:
+    """The objects that a deletion of many names one by one; none if it chooses them in any other way."""
+    query = parse_qs(urlsplit(str(line.get("requestURI", ""))).query)
+    found = _BY_NAME.fullmatch(query.get("labelSelector", [""])[0])
+    return () if found is None or "fieldSelector" in query else found[1].split(",")
 
 
 def nothing_written(audit: Iterable[Object], users: Collection[str], since: float, until: float) -> list[str]:

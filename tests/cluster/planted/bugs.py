@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from asiarch.api.base import timestamp
-from asiarch.api.names import POD_UID, result_name
+from asiarch.api.names import PART, POD_UID, result_name
 from asiarch.core import candidate as candidates
 from asiarch.core import conditions, reconcile
 from asiarch.core import orders as core_orders
@@ -56,11 +56,17 @@ def random_names() -> None:
 def reuses_the_attempt() -> None:
     """An order that was lost is tried again under the same number."""
 
+    def first(candidate: Any) -> Any:
+        return candidate.model_copy(update={"status": candidate.status.model_copy(update={"lost": 0})})
+
     def order(search: Any, candidate: Any, *given: Any) -> Any:
-        status = candidate.status.model_copy(update={"lost": 0})
-        return before(search, candidate.model_copy(update={"status": status}), *given)
+        return before(search, first(candidate), *given)
+
+    def name(search: Any, candidate: Any) -> Any:
+        return named(search, first(candidate))
 
     before = _replace(core_orders, "_next_order", order)
+    named = _replace(core_orders, "_next_name", name)
 
 
 def starts_what_others_named() -> None:
@@ -195,6 +201,15 @@ def writes_every_turn() -> None:
     before = _replace(worker, "turn", turn)
 
 
+def deletes_whatever_has_ended() -> None:
+    """Jobs that are over are deleted with whatever else trains."""
+
+    async def delete_all(self: client.Api, kind: Kind, namespace: str, _: str) -> None:
+        await before(self, kind, namespace, f"{PART}=training")
+
+    before = _replace(client.Api, "delete_all", delete_all)
+
+
 def deletes_by_name() -> None:
     """A deletion names no uid."""
 
@@ -248,6 +263,7 @@ BUGS: dict[str, Callable[[], None]] = {
         adopts_strangers,
         writes_every_turn,
         deletes_by_name,
+        deletes_whatever_has_ended,
         reads_secrets,
         does_not_wait,
     )

@@ -1,0 +1,152 @@
+"""An order is reserved together with the one that follows it in the same kind of slot: that spares writes."""
+
+import asyncio
+
+from asiarch.api.base import timestamp
+from asiarch.api.candidate import Candidate
+from asiarch.api.order import Result
+from asiarch.api.reason import Reason
+from asiarch.api.search import Agents, ArchitectureSearch, Budget, Cost, OrderCost, SearchStatus, Stop
+from asiarch.core import orders
+from asiarch.core.actions import CandidateWrite, Plan, SearchWrite
+from asiarch.core.observation import Child
+from asiarch.core.reconcile import reconcile
+from asiarch.loop import turn
+from tests.builders import GATES, RECALL, T0, a_candidate, a_search, an_observation
+from tests.invariants import check_always, check_ended
+from tests.worlds import SimulatedWorld, played
+
+BASELINES = tuple(
+    a_candidate(n, origin="Baseline", scores={"gates": None, "recall": 0.5}, rung=1) for n in (0, 1)
+)
+DEAR = Agents(parallelism=1, order_cost=OrderCost(tokens=100))
+PAIR = ("s-0002-propose-a1", "s-0002-build-a1")
+
+
+def searching(tokens: int | None = None, **fields: object) -> ArchitectureSearch:
+    """A search whose agents' orders cost up to 100 tokens; its last candidate has been proposed."""
+    budget = Budget(candidates=1, tokens=tokens)
+    return a_search(ladder=(GATES, RECALL), agents=DEAR, budget=budget, **fields)  # type: ignore[arg-type]
+
+
+def after(plan: Plan, search: ArchitectureSearch) -> ArchitectureSearch:
+    """The search as a plan writes it."""
+    written = [write.status for write in plan.statuses if isinstance(write, SearchWrite)]
+    return search.model_copy(update={"status": written[-1]}) if written else search
+
+
+def named(plan: Plan) -> Candidate:
+    """The one candidate that a plan writes."""
+    (write,) = (write for write in plan.statuses if isinstance(write, CandidateWrite))
+    return write.candidate.model_copy(update={"status": write.status})
+
+
+def ended(candidate: Candidate, *results: Result) -> Child:
+    """What became of a candidate's order."""
+    assert candidate.status.order is not None
+    return Child(candidate.status.order.name, results)
+
+
+def proposed(search: ArchitectureSearch) -> tuple[ArchitectureSearch, Candidate]:
+    """The search and its candidate once the first order is named."""
+    first = a_candidate(2, phase="Proposing", code=None)
+    plan = reconcile(an_observation(search, *BASELINES, first), T0 + 100)
+    return after(plan, search), named(plan)
+
+
+def with_an_idea(candidate: Candidate) -> Child:
+    """A researcher has brought what it was asked for, for half of its tokens."""
+    ref = candidate.status.order
+    assert ref is not None
+    (result,) = played(orders.order_of(candidate, ref, searching()))
+    return ended(candidate, result.model_copy(update={"cost": Cost(tokens=50)}))
+
+
+def test_the_next_order_of_the_same_slot_is_reserved_with_the_first() -> None:
+    search, candidate = proposed(searching(tokens=200))
+    assert candidate.status.order is not None
+    assert set(search.status.reservations) == set(PAIR)
+    assert {cost.tokens for cost in search.status.reservations.values()} == {100}
+
+
+def test_where_the_budget_has_no_room_for_both_the_first_is_reserved_alone() -> None:
+    search, candidate = proposed(searching(tokens=199))
+    assert candidate.status.order is not None
+    assert set(search.status.reservations) == {PAIR[0]}
+
+
+def test_what_was_reserved_is_named_without_a_write_of_the_search() -> None:
+    search, candidate = proposed(searching(tokens=200))
+    child = with_an_idea(candidate)
+    plan = reconcile(an_observation(search, *BASELINES, candidate, children=[child]), T0 + 101)
+    assert [type(write) for write in plan.statuses] == [CandidateWrite]
+    order = named(plan).status.order
+    assert order is not None
+    assert order.name == PAIR[1]
+
+
+def test_what_was_spent_is_said_with_the_next_reservation() -> None:
+    search, candidate = proposed(searching(tokens=200))
+    plan = reconcile(
+        an_observation(search, *BASELINES, candidate, children=[with_an_idea(candidate)]), T0 + 101
+    )
+    building = named(plan)
+    ref = building.status.order
+    assert ref is not None
+    written = Child(ref.name, played(orders.order_of(building, ref, search)), code=a_candidate(9).status.code)
+    plan = reconcile(an_observation(search, *BASELINES, building, children=[written]), T0 + 102)
+    later = after(plan, search)
+    assert later.status.cost.tokens == 50
+    assert {"s-0002-train-gates-a1", "s-0002-train-recall-a1"} <= set(later.status.reservations)
+
+
+def test_a_lost_order_gives_the_next_ones_reservation_back() -> None:
+    search, candidate = proposed(searching(tokens=200))
+    lost = ended(candidate, Result(order=PAIR[0], attempt=1, reason=Reason.LOST, message="gone"))
+    plan = reconcile(an_observation(search, *BASELINES, candidate, children=[lost]), T0 + 101)
+    again = named(plan).status.order
+    assert again is not None
+    assert again.name == "s-0002-propose-a2"
+    assert set(after(plan, search).status.reservations) == {*PAIR, again.name}
+
+
+def test_a_promise_without_its_first_order_is_none() -> None:
+    status = SearchStatus(reservations={PAIR[1]: Cost(tokens=100)})
+    again = a_candidate(2, phase="Proposing", lost=1)
+    assert orders.promised(searching(status=status), [again]) == {}
+
+
+def test_a_search_that_ends_takes_promises_back_behind_a_fence() -> None:
+    status = SearchStatus(phase="Running", started_at=timestamp(T0), reservations={PAIR[1]: Cost(tokens=100)})
+    over = searching(status=status, stop=Stop(deadline=timestamp(T0)))
+    building = a_candidate(2, phase="Building", code=None)
+    plan = reconcile(an_observation(over, *BASELINES, building), T0 + 100)
+    fence, end = plan.statuses
+    assert isinstance(fence, CandidateWrite)
+    assert fence.candidate == building
+    assert fence.status.message.startswith("The search ended before the next order")
+    assert isinstance(end, SearchWrite)
+    assert (end.status.phase, end.status.reservations) == ("Complete", {})
+
+
+def test_an_ended_search_with_nothing_promised_writes_no_fence() -> None:
+    status = SearchStatus(phase="Running", started_at=timestamp(T0))
+    over = searching(status=status, stop=Stop(deadline=timestamp(T0)))
+    plan = reconcile(an_observation(over, *BASELINES, a_candidate(2, phase="Building", code=None)), T0 + 100)
+    assert [type(write) for write in plan.statuses] == [SearchWrite]
+
+
+def test_a_search_reserves_at_most_two_orders_for_each_slot_and_leaves_none() -> None:
+    world = SimulatedWorld(a_search(candidates=6, parallelism=2, ladder=(GATES, RECALL)))
+    most = 0
+    while not asyncio.run(turn(world, "s", world.now)).idle or world.next_end():
+        check_always(world)
+        most = max(most, len(world.search.status.reservations))
+    check_ended(world)
+    lanes = search_lanes(world.search)
+    assert lanes < most <= 2 * (2 + 2)
+
+
+def search_lanes(search: ArchitectureSearch) -> int:
+    """How many candidates have an order at a time, at most."""
+    return search.spec.agents.parallelism + search.spec.evaluation.parallelism - 1
