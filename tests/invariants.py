@@ -20,6 +20,11 @@ def check_always(world: SimulatedWorld) -> None:
     assert len(live_orders) == len(set(live_orders)), "I2: an order is named twice"
     unreserved = set(live_orders) - set(world.search.status.reservations)
     assert not unreserved, f"I3: named without a reservation: {unreserved}"
+    said = [world.search.status.cost, *world.search.status.reservations.values()]
+    for unit in ("seconds", "gpu_seconds", "tokens"):
+        spent = sum(getattr(c.status.cost, unit) for c in world.candidates.values())
+        covered = sum(getattr(cost, unit) for cost in said)
+        assert spent <= covered + 1e-6, f"I3: {spent} {unit} spent, {covered} said or reserved"
     budget = world.search.spec.budget
     if budget.gpu_hours is not None:
         used = sum(c.status.cost.gpu_seconds for c in world.candidates.values())

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from asiarch.api.base import timestamp
 from asiarch.api.candidate import Candidate
 from asiarch.api.order import Result
@@ -100,14 +102,64 @@ def test_what_was_spent_is_said_with_the_next_reservation() -> None:
     assert {"s-0002-train-gates-a1", "s-0002-train-recall-a1"} <= set(later.status.reservations)
 
 
-def test_a_lost_order_gives_the_next_ones_reservation_back() -> None:
+def test_a_lost_order_takes_the_next_ones_reservation_over() -> None:
     search, candidate = proposed(searching(tokens=200))
     lost = ended(candidate, Result(order=PAIR[0], attempt=1, reason=Reason.LOST, message="gone"))
     plan = reconcile(an_observation(search, *BASELINES, candidate, children=[lost]), T0 + 101)
-    again = named(plan).status.order
-    assert again is not None
-    assert again.name == "s-0002-propose-a2"
-    assert set(after(plan, search).status.reservations) == {*PAIR, again.name}
+    again = named(plan)
+    assert again.status.order is not None
+    assert again.status.order.name == "s-0002-propose-a2"
+    later = after(plan, search)
+    plan = reconcile(an_observation(later, *BASELINES, again, children=[with_an_idea(again)]), T0 + 200)
+    building = named(plan).status.order
+    assert building is not None
+    assert building.name == PAIR[1]
+
+
+def test_nobody_who_waits_gets_nothing_since_another_was_promised_more() -> None:
+    three = Agents(parallelism=3, order_cost=OrderCost(tokens=100))
+    search = a_search(ladder=(GATES, RECALL), agents=three, budget=Budget(candidates=3, tokens=300))
+    waiting = [a_candidate(n, phase="Proposing", code=None) for n in (2, 3, 4)]
+    plan = reconcile(an_observation(search, *BASELINES, *waiting), T0 + 100)
+    assert set(after(plan, search).status.reservations) == {f"s-000{n}-propose-a1" for n in (2, 3, 4)}
+
+
+def next_after(search: ArchitectureSearch) -> tuple[Plan, ArchitectureSearch]:
+    """What becomes of a promised order when its turn has come, of a search as somebody has edited it since."""
+    before, candidate = proposed(searching(tokens=200))
+    edited = search.model_copy(update={"status": before.status})
+    seen = an_observation(edited, *BASELINES, candidate, children=[with_an_idea(candidate)])
+    plan = reconcile(seen, T0 + 101)
+    return plan, after(plan, edited)
+
+
+def test_a_budget_that_was_lowered_holds_for_what_was_promised() -> None:
+    plan, _ = next_after(searching(tokens=120))
+    assert named(plan).status.order is None
+
+
+def test_an_order_that_costs_more_by_now_is_reserved_anew_before_it_is_named() -> None:
+    dearer = Agents(parallelism=1, order_cost=OrderCost(tokens=130))
+    search = a_search(ladder=(GATES, RECALL), agents=dearer, budget=Budget(candidates=1, tokens=200))
+    plan, later = next_after(search)
+    assert isinstance(plan.statuses[0], SearchWrite)
+    assert later.status.reservations[PAIR[1]].tokens == 130
+
+
+def test_what_a_suspended_search_was_promised_stays_reserved_and_isnt_started() -> None:
+    plan, later = next_after(searching(tokens=200, suspend=True))
+    assert (named(plan).status.order, plan.actions) == (None, ())
+    assert set(later.status.reservations) == set(PAIR)
+
+
+@pytest.mark.parametrize(("approval", "rungs"), [(False, {"gates", "recall"}), (True, {"gates"})])
+def test_nothing_is_reserved_for_what_wants_a_persons_word_first(*, approval: bool, rungs: set[str]) -> None:
+    ladder = (GATES, RECALL.model_copy(update={"approval": approval}))
+    gated = a_candidate(2, phase="Evaluating", rung=0)
+    search = a_search(ladder=ladder, budget=Budget(candidates=1))
+    plan = reconcile(an_observation(search, *BASELINES, gated), T0 + 100)
+    reserved = after(plan, search).status.reservations
+    assert set(reserved) == {f"s-0002-train-{rung}-a1" for rung in rungs}
 
 
 def test_a_promise_without_its_first_order_is_none() -> None:

@@ -340,7 +340,7 @@ class SearchStatus(ApiModel):
     counts: Counts = Field(default_factory=Counts, description="How many candidates stand where.")
     cost: Cost = Field(
         default_factory=Cost,
-        description="Spent so far, by the candidates; written with the next reservation.",
+        description="Spent so far, by the candidates, as the search's last write found them.",
     )
     best: Best | None = Field(None, description="The candidate in front.")
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16, json_schema_extra=keyed("type"))] = (

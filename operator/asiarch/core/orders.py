@@ -100,9 +100,7 @@ def promised(search: ArchitectureSearch, live: Iterable[Candidate]) -> dict[str,
 
 
 def steps_of(search: ArchitectureSearch, candidate: Candidate) -> tuple[str, ...]:
-    """The order that a candidate at work has or waits for, and the one that may be reserved with it; else none."""
-    if candidate.status.phase not in lifecycle.WORK:
-        return ()
+    """The order that a candidate at work has or waits for, and the one that may be reserved with it."""
     ref, then = candidate.status.order, _ahead(search, candidate)
     first = _next_name(search, candidate) if ref is None else ref.name
     return (first,) if then is None else (first, _next_name(search, then))
