@@ -119,11 +119,10 @@ def test_any_order_of_results_failures_repeats_and_lost_effects_keeps_the_invari
         return 1 + 100 * chance.uniform(f"{faults}/{order.name}/lasts")
 
     hours = None if gpu_hours is None else decimal(gpu_hours)
-    ladder = (GATES, ON_GPUS) if faults % 2 else (GATES, RECALL, ON_GPUS)
     search = a_search(
         candidates=candidates,
         parallelism=parallelism,
-        ladder=ladder,
+        ladder=(GATES, ON_GPUS) if faults % 2 else (GATES, RECALL, ON_GPUS),
         budget=Budget(candidates=candidates, gpu_hours=hours),
         selection=Selection(pool=2, parents=2),
         retention=Retention(keep_best=2, keep_finished=3),

@@ -10,10 +10,13 @@ from pydantic import TypeAdapter
 from asiarch.api.candidate import Candidate, Code, Lesson, Origin, Phase
 from asiarch.api.order import Result
 from asiarch.api.reason import Reason
-from asiarch.api.search import ArchitectureSearch, Cost
+from asiarch.api.search import ArchitectureSearch, Cost, SearchPhase
 from asiarch.core import controls
 
 TERMINAL: frozenset[Phase] = frozenset({"Complete", "Rejected", "Failed"})
+"""Phases of a candidate that can't change any more."""
+ENDED: frozenset[SearchPhase] = frozenset({"Complete", "Failed"})
+"""Phases of a search that has come to its end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,8 @@ from asiarch.core.actions import (
 )
 from asiarch.core.candidate import Surroundings, marked, reconcile_candidate
 from asiarch.core.conditions import candidate_conditions
-from asiarch.core.observation import TERMINAL, Child, Observation, Record, Trouble, record
+from asiarch.core.observation import ENDED, TERMINAL, Child, Observation, Record, Trouble, record
 
-_ENDED = frozenset({"Complete", "Failed"})
-"""Phases of a search that has come to its end."""
 NOTEWORTHY = 2
 """Attempts of one step in a row that are lost before a search speaks of it."""
 
@@ -58,9 +56,8 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
         troubles=troubles,
     )
     status = search.status(seen.search, records, judged, progress, now)
-    if status.phase in _ENDED:
-        # It is written after its candidates: what they have settled needs no reservation any more, nor what they
-        # were promised, once they have been written in a way that no late write can overtake.
+    if status.phase in ENDED:
+        # It is written after its candidates: what they have settled, or were promised, needs no reservation any more.
         status = status.model_copy(update={"reservations": {}})
         final = [_released(c, seen, now) if orders.promised(seen.search, [c]) else c for c in final]
     actions = (
@@ -230,7 +227,7 @@ def _name_order(candidate: Candidate, granted: orders.Grants, now: Instant) -> C
 
 
 def _released(candidate: Candidate, seen: Observation, now: Instant) -> Candidate:
-    """A candidate that says what becomes of the order that was reserved for it."""
+    """A candidate that says what becomes of the order reserved for it: no late write can name that any more."""
     said = "The search ended before the next order could start; it is tried when the search goes on."
     status = candidate.status.model_copy(update={"message": said})
     return _sealed(candidate.model_copy(update={"status": status}), seen, now)
@@ -263,7 +260,7 @@ def _writes(seen: Observation, status: SearchStatus, final: list[Candidate]) -> 
         old = seen.candidates[candidate.name]
         if candidate.status is not old.status:
             candidates.append(CandidateWrite(old, candidate.status))
-    return (*candidates, *searches) if status.phase in _ENDED else (*searches, *candidates)
+    return (*candidates, *searches) if status.phase in ENDED else (*searches, *candidates)
 
 
 def _starts(seen: Observation, final: list[Candidate], judged: verdict.Verdict) -> tuple[Action, ...]:

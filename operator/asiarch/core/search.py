@@ -14,7 +14,7 @@ from asiarch.core import chance, ranking
 from asiarch.core.actions import CreateCandidate
 from asiarch.core.conditions import search_conditions
 from asiarch.core.fitness import CEILINGS
-from asiarch.core.observation import Record, Trouble
+from asiarch.core.observation import ENDED, Record, Trouble
 from asiarch.core.selection import POLICIES, Population, population
 from asiarch.core.verdict import Verdict
 
@@ -120,7 +120,7 @@ def status(
         judged = Verdict(Reason.BUDGET_EXHAUSTED, message, starts=False)
     phase = _phase(judged, busy=progress.busy)
     stake = _stake(search, records, progress.spent)
-    ended = phase in ("Complete", "Failed")
+    ended = phase in ENDED
     new = old.model_copy(
         update={
             "observed_generation": search.metadata.generation,

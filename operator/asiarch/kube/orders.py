@@ -138,7 +138,7 @@ class Orders:
             await delete_job(self.cluster, self.key[0], held)
 
     async def sweep(self, waiting: Mapping[str, str], *, ended: bool) -> None:
-        """Delete Jobs whose order is no longer waited for; none stays that may keep others out by a quota."""
+        """Delete Jobs whose order is no longer waited for; at once if the search has ended, or a quota may be full."""
         settled = Settled(self.cluster, self.key, self._pods_of)
         due = await settled.sweep(waiting, self._now, at_once=ended or bool(self._refused))
         if due is not None:

@@ -27,7 +27,7 @@ from asiarch.core.actions import (
     StopOrder,
     Write,
 )
-from asiarch.core.observation import Child, Observation, Record, Traits, Trouble, record
+from asiarch.core.observation import ENDED, Child, Observation, Record, Traits, Trouble, record
 from asiarch.kube import gone
 from asiarch.kube import troubles as told
 from asiarch.kube.archive import Archive
@@ -149,7 +149,7 @@ class KubeWorld:
         await in_order(actions, do, lambda action: isinstance(action, StartOrder | StopOrder))
         held = self._cluster.stores.candidates.of(self._key)
         orders = ((name, one.value.model.status.order) for name, one in held.items() if _is_live(one))
-        ended = self.seen.search.status.phase in ("Complete", "Failed")
+        ended = self.seen.search.status.phase in ENDED
         await self._orders.sweep({name: ref.name for name, ref in orders if ref is not None}, ended=ended)
 
     async def _do(self, seen: Observation, action: Action) -> None:
