@@ -102,6 +102,24 @@ def test_what_was_spent_is_said_with_the_next_reservation() -> None:
     assert {"s-0002-train-gates-a1", "s-0002-train-recall-a1"} <= set(later.status.reservations)
 
 
+@pytest.mark.parametrize(("approval", "seconds"), [(False, 0.0), (True, 7.0)])
+def test_what_was_spent_is_said_at_once_where_nothing_follows(*, approval: bool, seconds: float) -> None:
+    ladder = (GATES, RECALL.model_copy(update={"approval": approval}))
+    search = a_search(ladder=ladder, budget=Budget(candidates=1))
+    gated = a_candidate(2, phase="Evaluating", rung=0)
+    plan = reconcile(an_observation(search, *BASELINES, gated), T0 + 100)
+    search, gated = after(plan, search), named(plan)
+    ref = gated.status.order
+    assert ref is not None
+    results = [
+        result.model_copy(update={"cost": Cost(seconds=7.0)})
+        for result in played(orders.order_of(gated, ref, search))
+    ]
+    child = ended(gated, *results)
+    plan = reconcile(an_observation(search, *BASELINES, gated, children=[child]), T0 + 101)
+    assert after(plan, search).status.cost.seconds == seconds
+
+
 def test_a_lost_order_takes_the_next_ones_reservation_over() -> None:
     search, candidate = proposed(searching(tokens=200))
     lost = ended(candidate, Result(order=PAIR[0], attempt=1, reason=Reason.LOST, message="gone"))

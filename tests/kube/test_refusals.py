@@ -2,9 +2,14 @@
 
 import copy
 
+import pytest
+
+from asiarch.api.base import timestamp
 from asiarch.api.reason import Reason
 from asiarch.kube.client import CANDIDATES, JOBS, SEARCHES, ApiError, Kind, Object
 from asiarch.kube.orders import Orders
+from tests.builders import T0
+from tests.kube.orders import a_job, an_order, searching
 from tests.kube.scene import FIRST, NAMESPACE, Scene, played
 
 
@@ -79,5 +84,22 @@ def test_an_order_of_which_we_havent_heard_is_stopped_where_it_runs() -> None:
         orders = Orders(scene.cluster, (NAMESPACE, "s"))
         await orders.stop(f"{FIRST}-train-gates-a1", Reason.CANCELLED)
         assert scene.jobs() == []
+
+    played(scenario)
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_training_that_is_over_makes_room_at_once_where_jobs_are_refused(*, refused: bool) -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.apply()
+        over = a_job(an_order(name=f"{FIRST}-train-gates-a8"), searching())
+        over["status"] = {
+            "conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": timestamp(T0)}]
+        }
+        await scene.memory.create(JOBS, NAMESPACE, over)
+        if refused:
+            refuse_jobs(scene)
+        await scene.turns(6)
+        assert (over["metadata"]["name"] in scene.jobs()) is not refused
 
     played(scenario)
