@@ -6,6 +6,7 @@ import pytest
 
 from asiarch.api.base import timestamp
 from asiarch.api.candidate import Candidate
+from asiarch.api.names import PAUSE
 from asiarch.api.order import Result
 from asiarch.api.reason import Reason
 from asiarch.api.search import Agents, ArchitectureSearch, Budget, Cost, OrderCost, SearchStatus, Stop
@@ -168,6 +169,45 @@ def test_what_a_suspended_search_was_promised_stays_reserved_and_isnt_started() 
     plan, later = next_after(searching(tokens=200, suspend=True))
     assert (named(plan).status.order, plan.actions) == (None, ())
     assert set(later.status.reservations) == set(PAIR)
+
+
+def paused(candidate: Candidate) -> Candidate:
+    """A candidate that somebody holds."""
+    metadata = candidate.metadata.model_copy(update={"annotations": {PAUSE: "true"}})
+    return candidate.model_copy(update={"metadata": metadata})
+
+
+def test_what_a_paused_candidate_was_promised_goes_to_those_who_wait() -> None:
+    search, first = proposed(searching(tokens=200))
+    second = a_candidate(3, phase="Proposing", code=None)
+    seen = an_observation(search, *BASELINES, paused(first), second, children=[with_an_idea(first)])
+    plan = reconcile(seen, T0 + 101)
+    held = named(plan)
+    assert (held.status.reason, after(plan, search).status.phase) == (Reason.PAUSED, "Running")
+    plan = reconcile(an_observation(after(plan, search), *BASELINES, held, second), T0 + 102)
+    order = named(plan).status.order
+    assert order is not None
+    assert order.name == "s-0003-propose-a1"
+    assert set(after(plan, search).status.reservations) == {"s-0003-propose-a1"}
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_what_was_promised_before_a_pause_is_reserved_anew_after_it_whoever_knows_of_it(
+    *, fresh: bool
+) -> None:
+    search, first = proposed(searching(tokens=200))
+    seen = an_observation(search, *BASELINES, paused(first), children=[with_an_idea(first)])
+    held = named(reconcile(seen, T0 + 101))
+    taken = after(reconcile(an_observation(search, *BASELINES, held), T0 + 102), search)
+    assert taken.status.reservations == {}
+    goes_on = held.model_copy(update={"metadata": first.metadata})
+    plan = reconcile(an_observation(taken if fresh else search, *BASELINES, goes_on), T0 + 103)
+    reserved = after(plan, search).status.reservations
+    order = named(plan).status.order
+    assert order is not None
+    assert order.name in reserved
+    assert order.name not in PAIR
+    assert isinstance(plan.statuses[0], SearchWrite)
 
 
 @pytest.mark.parametrize(("approval", "rungs"), [(False, {"gates", "recall"}), (True, {"gates"})])

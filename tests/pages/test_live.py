@@ -2,8 +2,11 @@
 
 from io import BytesIO, StringIO, TextIOWrapper
 
+import pytest
 from rich.console import Console
 
+from asiarch.api.base import timestamp
+from asiarch.api.candidate import OrderRef
 from asiarch.api.reason import Reason
 from asiarch.api.search import Best, Budget, SearchStatus
 from asiarch.core.observation import Observation
@@ -54,10 +57,13 @@ def test_a_rejection_tells_reason_and_message() -> None:
     assert told[-1] == "1:01:40 s-0001 Rejected Duplicate: Same as s-0000."
 
 
-def test_a_lost_attempt_is_told() -> None:
-    first, again = (a_candidate(1, phase="Evaluating", rung=1, lost=n) for n in (0, 1))
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_lost_attempt_is_told_if_it_was_ever_made(*, ordered: bool) -> None:
+    order = OrderRef(name="s-0001-train-recall-a1", kind="train", attempt=1, deadline=timestamp(T0))
+    first = a_candidate(1, phase="Evaluating", rung=1, order=order if ordered else None)
+    again = a_candidate(1, phase="Evaluating", rung=1, lost=1)
     told = lines((an_observation(a_search(), first), T0), (an_observation(a_search(), again), T0))
-    assert told[-1] == "00:00 s-0001 Evaluating lost attempt 1, tries again"
+    assert ("00:00 s-0001 Evaluating lost attempt 1, tries again" in told) is ordered
 
 
 def test_a_repair_tells_what_was_wrong() -> None:

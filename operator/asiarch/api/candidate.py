@@ -142,11 +142,12 @@ class CandidateStatus(ApiModel):
     code: Code | None = Field(None, description="Its file.")
     order: OrderRef | None = Field(None, description="The order it waits for.")
     lost: Count = Field(
-        0, description="Attempts of the present step that were lost without the candidate's fault."
+        0,
+        description="Attempts of the present step that were lost without the candidate's fault, or taken back unused.",
     )
     excused: Count = Field(
         0,
-        description="How many of the lost attempts waited for the cluster alone; they are no sign of failure.",
+        description="How many of them waited for the cluster or a person alone; they are no sign of failure.",
     )
     retry_at: Timestamp | None = Field(
         None, description="When the step is tried again at the earliest, after a lost attempt."

@@ -26,6 +26,7 @@ from asiarch.core.observation import ENDED, TERMINAL, Child, Observation, Record
 
 NOTEWORTHY = 2
 """Attempts of one step in a row that are lost before a search speaks of it."""
+_ENDED = "The search ended before the next order could start; it is tried when the search goes on."
 
 
 def reconcile(seen: Observation, now: Instant) -> Plan:
@@ -43,9 +44,9 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
     if judged.starts:
         granted = orders.grant(seen.search, live, spent, _unsettled(reserved, seen, live), now)
     creations = _creations(seen, moved, records, judged, now) if granted.short is None else ()
-    final = [_sealed(_name_order(c, granted, now), seen, now) for c in moved]
+    final = [_sealed(_ordered(c, granted, seen.search, now), seen, now) for c in moved]
     # What falls with this turn is free in the next one, which follows at once.
-    short = None if _settles(seen, live) else granted.short
+    short = None if _settles(seen, live) or _gives_back(seen.search, live) else granted.short
     progress = search.Progress(
         reservations={**reserved, **granted.reserved},
         creates=bool(creations),
@@ -59,7 +60,7 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
     if status.phase in ENDED:
         # It is written after its candidates: what they have settled, or were promised, needs no reservation any more.
         status = status.model_copy(update={"reservations": {}})
-        final = [_released(c, seen, now) if orders.promised(seen.search, [c]) else c for c in final]
+        final = [_sealed(_taken_back(c, seen.search, _ENDED), seen, now) for c in final]
     actions = (
         *creations,
         *_starts(seen, final, judged),
@@ -217,20 +218,34 @@ def _named(candidates: Iterable[Candidate]) -> set[str]:
     return {c.status.order.name for c in candidates if c.status.order is not None}
 
 
-def _name_order(candidate: Candidate, granted: orders.Grants, now: Instant) -> Candidate:
+def _gives_back(search: ArchitectureSearch, live: Iterable[Candidate]) -> bool:
+    """Whether a candidate that was promised an order waits for a person now."""
+    return any(controls.hold(c, search.spec) for c in live if orders.promised(search, [c]))
+
+
+def _ordered(
+    candidate: Candidate, granted: orders.Grants, search: ArchitectureSearch, now: Instant
+) -> Candidate:
+    """A candidate that names the order that it was granted; what was promised to one that a person holds is free."""
     ref = granted.orders.get(candidate.name)
     if ref is None:
-        return candidate
+        return candidate if controls.hold(candidate, search.spec) is None else _taken_back(candidate, search)
     started = candidate.status.started_at or timestamp(now)
     status = candidate.status.model_copy(update={"order": ref, "started_at": started})
     return candidate.model_copy(update={"status": status})
 
 
-def _released(candidate: Candidate, seen: Observation, now: Instant) -> Candidate:
-    """A candidate that says what becomes of the order reserved for it: no late write can name that any more."""
-    said = "The search ended before the next order could start; it is tried when the search goes on."
-    status = candidate.status.model_copy(update={"message": said})
-    return _sealed(candidate.model_copy(update={"status": status}), seen, now)
+def _taken_back(candidate: Candidate, search: ArchitectureSearch, why: str = "") -> Candidate:
+    """A candidate without the promise that it may have had: its next order has another name.
+
+    So nobody can name the promised one any more: neither a late write, nor who doesn't know yet that nothing is
+    reserved for it.
+    """
+    if not orders.promised(search, [candidate]):
+        return candidate
+    status = candidate.status
+    change = {"lost": status.lost + 1, "excused": status.excused + 1, "message": why or status.message}
+    return candidate.model_copy(update={"status": status.model_copy(update=change)})
 
 
 def _sealed(candidate: Candidate, seen: Observation, now: Instant) -> Candidate:

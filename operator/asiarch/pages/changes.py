@@ -49,12 +49,12 @@ def _end(before: ArchitectureSearch | None, observed: Observation) -> Iterator[t
 
 def _lines(before: Candidate | None, now: Candidate, observed: Observation) -> Iterator[str]:
     old, status = before.status if before else None, now.status
-    if old and status.lost > old.lost:
-        yield f"{status.phase} lost attempt {status.lost}, tries again"
-    elif old is None or (old.phase, old.rung) != (status.phase, status.rung) or old.repairs != status.repairs:
+    if old is None or (old.phase, old.rung) != (status.phase, status.rung) or old.repairs != status.repairs:
         say = SAY.get(status.phase)
         if say:
             yield f"{status.phase} {say(now, observed)}".rstrip()
+    elif old.order is not None and status.lost > old.lost:
+        yield f"{status.phase} lost attempt {status.lost}, tries again"
     if status.lesson and (old is None or old.lesson is None):
         yield f"Lesson {lesson(status.lesson)}"
 
