@@ -35,10 +35,11 @@ class Deaf:
 
 @dataclass
 class Scene:
-    """An API server, one process's view of it, and a clock that only tests move."""
+    """An API server, one process's view of it, and a monotonic clock and a time of day that only tests move."""
 
     memory: Memory = field(default_factory=Memory)
     clock: float = 1000.0
+    now: float = T0
 
     def __post_init__(self) -> None:
         self.restart()
@@ -48,9 +49,11 @@ class Scene:
         self.cluster = Cluster(cast("Any", self.memory), DEPLOYMENT, None, lambda: self.clock, Deaf())
         self.world = KubeWorld(self.cluster, (NAMESPACE, "s"))
 
-    async def apply(self) -> Object:
-        """Create the search, as a user does."""
-        spec = a_search(candidates=3).spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    async def apply(self, **fields: Any) -> Object:
+        """Create the search, as a user does; `fields` are those of `a_search`."""
+        spec = a_search(**{"candidates": 3, **fields}).spec.model_dump(
+            mode="json", by_alias=True, exclude_none=True
+        )
         return await self.memory.create(SEARCHES, NAMESPACE, {"metadata": {"name": "s"}, "spec": spec})
 
     async def turn(self) -> Plan:
@@ -59,8 +62,8 @@ class Scene:
         for kind in SELECTORS:
             found = copy.deepcopy(list(self.memory.of(kind)))
             self.cluster.stores.of(kind).replace(found, max(revisions, default=0))
-        self.world.begin(T0)
-        return await turn(self.world, "s", T0)
+        self.world.begin(self.now)
+        return await turn(self.world, "s", self.now)
 
     async def turns(self, count: int) -> None:
         """Take so many turns."""

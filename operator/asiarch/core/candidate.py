@@ -158,20 +158,24 @@ def _booked(candidate: Candidate, child: Child, around: Surroundings) -> Candida
 
 
 def _seconds(candidate: Candidate, child: Child, around: Surroundings) -> float:
+    """Seconds of training to be charged for an order that has ended; on a cluster all seeds ran side by side."""
     results = child.results or ()
     used = sum(r.cost.seconds for r in results)
     lost, order = _first_lost(results), candidate.status.order
-    known = around.traits.keeps_time and used > 0
-    if lost is None or order is None or known or lost.reason in lifecycle.NEVER_RAN:
+    if lost is None or order is None:
         return used
     if child.ran is not None:
         return max(used, child.ran)
+    if lost.reason in lifecycle.NEVER_RAN:
+        return used
     rung = _rung(candidate, around.search)
-    most = rung.seeds * budget.limit(around.search.spec, "train", rung)
-    named = instant(order.deadline) - most - budget.START_ALLOWANCE
-    # On a cluster all seeds run side by side, on a laptop one after the other.
-    at_once = rung.seeds if around.traits.keeps_time else 1
-    return min(float(most), at_once * max(0.0, around.now - named))
+    limit = float(budget.limit(around.search.spec, "train", rung))
+    named = instant(order.deadline) - rung.seeds * limit - budget.START_ALLOWANCE
+    since = max(0.0, around.now - named)
+    if not around.traits.keeps_time:
+        return min(rung.seeds * limit, since)
+    silent = rung.seeds - len({r.index for r in results if r.cost.seconds > 0})
+    return used + silent * min(limit, since)
 
 
 def _lost(candidate: Candidate, result: Result, around: Surroundings) -> CandidateStatus:

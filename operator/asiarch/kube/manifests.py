@@ -20,7 +20,7 @@ PENDING_ALLOWANCE = 3600
 LIMIT = "asiarch.dev/seconds"
 """Annotation: how long each of the order's pods may take."""
 
-_KEPT_AGENT, _KEPT_TRAINING = 180, 3600
+KEPT_AGENT, _KEPT_TRAINING = 180, 3600
 """Seconds that a Job stays after its end, should nobody delete it: a training Job's pods hold what they measured."""
 
 
@@ -54,7 +54,7 @@ def _agent(order: Order, candidate: Candidate, search: ArchitectureSearch, deplo
     metadata = _metadata(order, candidate, "agent", object_name(order.name))
     pod = pods.agent(order, search.spec.agents, deployment)
     template = _template(metadata, pod, search.spec.agents.pod_template, None)
-    return _job(metadata, template, {"ttlSecondsAfterFinished": _KEPT_AGENT})
+    return _job(metadata, template, {"ttlSecondsAfterFinished": KEPT_AGENT})
 
 
 def _training(

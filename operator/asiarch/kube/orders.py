@@ -31,7 +31,7 @@ from asiarch.kube.together import together
 
 GRACE = 3.0
 """Seconds that an order's Job may take to show up, when another process named the order."""
-UNSURE = 240.0
+UNSURE = manifests.KEPT_AGENT / 2
 """Seconds after which a Job that we asked for without an answer, and that isn't there, may have come and gone."""
 
 
@@ -41,7 +41,8 @@ class Stop:
 
     reason: Reason
     message: str
-    ran: float
+    ran: float | None
+    """Seconds; none where nobody can say."""
 
 
 @dataclass
@@ -132,10 +133,11 @@ class Orders:
     async def stop(self, name: str, reason: Reason) -> None:
         """Delete an order's Job; it is reported ended once none of its pods runs any more, at the cost of what ran."""
         held = self._job(name) or await self._found(name)
-        ran = 0.0 if held is None else spans.ran(held.value, self._pods_of(held.uid), self._now)
-        self._stopped[name] = Stop(reason, "Stopped.", ran)
         if held is not None:
-            await delete_job(self.cluster, self.key[0], held)
+            await self._take_back(held, name, reason, "Stopped.")
+        elif name not in self._stopped:
+            ran = 0.0 if name in self.named and name not in self._asked else None
+            self._stopped[name] = Stop(reason, "Stopped.", ran)
 
     async def sweep(self, waiting: Mapping[str, str], *, ended: bool) -> None:
         """Delete Jobs whose order is no longer waited for; at once if the search has ended, or a quota may be full."""
@@ -175,7 +177,10 @@ class Orders:
         patience = self.cluster.deployment.patience
         results = taken or outcome.results(outcome.Case(ref, held.value, now, patience), indices, pods)
         if results is not None and _may_still_run(results, pods):
-            await self._give_up(ref, held, results[0])
+            # Its pod could start any moment: that goes first.
+            lost = next(result for result in results if result.reason in lifecycle.LOST)
+            await self._take_back(held, ref.name, lost.reason or Reason.LOST, lost.message)
+            self._wake(0.0)
             return Child(ref.name)
         if results is not None:
             if (queued := spans.queued(held.value, pods)) is not None:
@@ -241,12 +246,13 @@ class Orders:
         if candidate.status.reason in controls.REFUSALS:
             # An earlier process was refused it: it is as good as new.
             self.named[ref.name] = (candidate.name, ref)
-        if (
-            self.named.get(ref.name) == (candidate.name, ref)
-            and clock - self._asked.get(ref.name, clock) < UNSURE
+        asked = self._asked.get(ref.name)
+        if self.named.get(ref.name) != (candidate.name, ref) or (
+            asked is not None and clock - asked >= UNSURE
         ):
-            return None
-        return await self._nowhere(candidate, ref, now)
+            return await self._nowhere(candidate, ref, now)
+        left = None if asked is None else await self._left(candidate, ref)
+        return None if left is None else self._ended(ref, left)
 
     async def _nowhere(self, candidate: Candidate, ref: OrderRef, now: Instant) -> Child:
         """Of an order that may have been started no Job is known: wait, look for it live, then count it lost."""
@@ -264,11 +270,11 @@ class Orders:
             return self._ended(ref, left)
         return self._lost(ref, "The order may have been started before, and its Job is not there.")
 
-    async def _give_up(self, ref: OrderRef, held: Held[Object], lost: Result) -> None:
-        """Take an attempt back that has waited too long: its pod, which could start any moment, goes first."""
-        self._stopped[ref.name] = Stop(lost.reason or Reason.LOST, lost.message, 0.0)
+    async def _take_back(self, held: Held[Object], name: str, reason: Reason, message: str) -> None:
+        """Delete an order's Job, and remember for how long its pods have run by now."""
+        ran = spans.ran(held.value, self._pods_of(held.uid), self._now)
+        self._stopped[name] = Stop(reason, message, ran)
         await delete_job(self.cluster, self.key[0], held)
-        self._wake(0.0)
 
     async def _vanished(self, candidate: Candidate, ref: OrderRef, uid: str, now: Instant) -> Child:
         """A Job that was there is gone; it is over when the API server knows no pod of it that still runs."""
@@ -342,7 +348,7 @@ class Orders:
             created = await self.cluster.api.create(JOBS, self.key[0], body)
         except ApiError as error:
             if error.status != 409:
-                if 400 <= error.status < 500:
+                if 400 <= error.status < 500 or refusals.reason_of(error) is not None:
                     self._asked.pop(order.name, None)
                 raise
             found = await self.cluster.api.get(JOBS, self.key[0], object_name(order.name))

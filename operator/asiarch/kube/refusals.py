@@ -8,6 +8,8 @@ from asiarch.api.reason import Reason
 from asiarch.core.observation import Trouble
 from asiarch.kube.client import ApiError
 
+_UNASKED = "failed calling webhook"
+"""What the API server says when it couldn't ask who has to admit the object; then it keeps nothing."""
 FIRST_RETRY, LAST_RETRY = 2.0, 300.0
 """Seconds between attempts to create what the API server refuses."""
 
@@ -37,6 +39,6 @@ def reason_of(error: ApiError) -> Reason | None:
         return Reason.QUOTA_EXCEEDED
     if error.status == 403 and "is forbidden: User" in error.message:
         return Reason.FORBIDDEN
-    if error.status in {400, 403, 422}:
+    if error.status in {400, 403, 422} or (error.status == 500 and _UNASKED in error.message):
         return Reason.JOB_REJECTED
     return None
