@@ -119,3 +119,9 @@ def test_one_that_was_seen_is_missed_though_another_waits_for_its_ordinal() -> N
 def test_a_count_beyond_the_budget_is_not_believed() -> None:
     there = records(a_record(0), a_record(1))
     assert lost(a_search(candidates=3, status=counted(2, 99_999)), there, {}, {}) == []
+
+
+def test_an_ordinal_below_the_baselines_is_no_users() -> None:
+    waiting = a_record(-1, phase="Pending", name="mine", origin="User")
+    (found,) = lost(a_search(status=counted(2, 0)), records(a_record(1, origin="Baseline"), waiting), {}, {})
+    assert (found.name, found.ordinal) == ("s-0000", 0)

@@ -92,6 +92,22 @@ def test_an_archive_that_cant_be_read_blocks_the_search_and_wins_back_nothing() 
     played(scenario)
 
 
+def test_a_search_goes_on_once_what_bore_its_baselines_name_is_deleted() -> None:
+    async def scenario(scene: Scene) -> None:
+        spec = {"searchName": "s", "origin": "User", "idea": "Gate the keys.", "seed": 5}
+        await scene.memory.create(CANDIDATES, NAMESPACE, {"metadata": {"name": FIRST}, "spec": spec})
+        await scene.apply()
+        await scene.turns(3)
+        key = SEARCHES.plural, NAMESPACE, "s"
+        assert scene.memory.objects[key]["status"]["reason"] == Reason.NAME_CONFLICT
+        del scene.memory.objects[CANDIDATES.plural, NAMESPACE, FIRST]
+        await scene.turns(6)
+        assert scene.jobs() == [f"{FIRST}-train-gates-a1"]
+        assert scene.memory.objects[key]["status"]["phase"] == "Running"
+
+    played(scenario)
+
+
 def test_of_a_predecessor_with_the_same_name_nothing_is_remembered() -> None:
     async def scenario(scene: Scene) -> None:
         await scene.apply()

@@ -305,8 +305,8 @@ SearchPhase = Literal["Running", "Suspended", "Blocked", "Complete", "Failed"]
 class Counts(ApiModel):
     """How many candidates stand where; derived from the candidates, never counted on the side."""
 
-    baselines: Count = Field(0, description="Baselines.")
-    proposed: Count = Field(0, description="Proposals and users' candidates.")
+    baselines: Count = Field(0, description="Baselines that have their ordinal.")
+    proposed: Count = Field(0, description="Proposals and users' candidates that have their ordinal.")
     live: Count = Field(0, description="Not yet in a terminal phase.")
     complete: Count = Field(0, description="Measured and explained.")
     rejected: Count = Field(0, description="Ideas that lost their right to run.")

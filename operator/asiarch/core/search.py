@@ -184,11 +184,12 @@ def _short_message(search: ArchitectureSearch, records: Mapping[str, Record], fi
 def _counts(records: Iterable[Record]) -> Counts:
     listed = list(records)
     phases = Counter(r.phase for r in listed)
-    baselines = sum(1 for r in listed if r.origin == "Baseline")
+    numbered = [r.origin for r in listed if r.ordinal >= 0]
+    baselines = numbered.count("Baseline")
     complete, rejected, failed = phases["Complete"], phases["Rejected"], phases["Failed"]
     return Counts(
         baselines=baselines,
-        proposed=len(listed) - baselines,
+        proposed=len(numbered) - baselines,
         live=len(listed) - complete - rejected - failed,
         complete=complete,
         rejected=rejected,

@@ -23,8 +23,7 @@ def lost(
     search had spent beyond what is known of is booked on the first, and on each what was reserved for its orders, so
     that no budget is won back by deleting.
     """
-    taken = {r.ordinal for r in records.values()}
-    gaps = [ordinal for ordinal in range(_given(search, records, before)) if ordinal not in taken]
+    gaps = _gaps(search, records, before)
     seen = {r.ordinal: r for r in before.values() if r.ordinal in gaps and r.name not in records}
     costs = {r.ordinal: r.cost for r in before.values()}
     found = [
@@ -56,15 +55,35 @@ def _whose(order: str, names: Collection[str]) -> str:
     return max((name for name in names if order.startswith(f"{name}-")), key=len, default="")
 
 
+def _gaps(
+    search: ArchitectureSearch, records: Mapping[str, Record], before: Mapping[str, Record]
+) -> list[int]:
+    """The ordinals that were given and that nobody has.
+
+    A candidate has its ordinal a moment after it was counted. What waits for one under the name that goes with an
+    ordinal will have that; users' candidates, whose names say nothing, will have the highest.
+    """
+    taken = {r.ordinal for r in records.values()}
+    waiting = [r for r in records.values() if r.ordinal < 0]
+    named = {r.name for r in waiting}
+    gaps = [
+        ordinal
+        for ordinal in range(_given(search, records, before))
+        if ordinal not in taken and candidate_name(search.name, ordinal) not in named
+    ]
+    users = sum(1 for r in waiting if r.origin == "User")
+    first = max(*taken, len(search.spec.baselines) - 1, -1)
+    late = [ordinal for ordinal in gaps if ordinal > first]
+    return gaps[: len(gaps) - min(users, len(late))]
+
+
 def _given(search: ArchitectureSearch, records: Mapping[str, Record], before: Mapping[str, Record]) -> int:
     """How many ordinals were given: up to the highest that is there or was seen, or as many as the search had counted.
 
-    A candidate has its ordinal a moment after it was counted; and a count that somebody wrote by hand is not believed
-    beyond what the search may have.
+    A count that somebody wrote by hand is not believed beyond what the search may have.
     """
     highest = max((r.ordinal for r in (*records.values(), *before.values())), default=-1) + 1
-    waiting = sum(1 for r in records.values() if r.ordinal < 0)
-    counted = search.status.counts.baselines + search.status.counts.proposed - waiting
+    counted = search.status.counts.baselines + search.status.counts.proposed
     most = len(search.spec.baselines) + search.spec.budget.candidates
     return max(highest, counted if counted <= most else 0)
 
