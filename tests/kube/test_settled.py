@@ -99,6 +99,22 @@ def test_a_job_that_could_go_on_is_deleted_now(kind: str) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(
+    "owners", [[], [{"kind": "CronJob", "name": "s-0001", "uid": "1", "controller": True}]]
+)
+def test_somebodys_copy_of_a_job_is_left_alone(owners: list[Object]) -> None:
+    async def scenario() -> None:
+        stand = Stand()
+        name = await stand.job(1, ended=KEPT, pods=["Running"])
+        held = stand.scene.cluster.stores.jobs.get(NAMESPACE, name)
+        assert held is not None
+        held.value["metadata"]["ownerReferences"] = owners
+        await stand.sweep(at_once=True)
+        assert (stand.left(), stand.due) == ([name], None)
+
+    asyncio.run(scenario())
+
+
 def test_training_that_ended_long_ago_goes_though_its_job_never_says_so() -> None:
     async def scenario() -> None:
         stand = Stand()

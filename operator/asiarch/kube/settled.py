@@ -39,7 +39,8 @@ class Settled:
         """
         left, over = [], []
         for held in self.cluster.stores.jobs.of(self.key).values():
-            if waiting.get(_candidate_of(held.value)) == _order_of(held.value):
+            candidate = _candidate_of(held.value)
+            if not candidate or waiting.get(candidate) == _order_of(held.value):
                 continue
             if self._is_over(held):
                 over.append(held)
@@ -127,8 +128,10 @@ async def delete_job(cluster: Cluster, namespace: str, held: Held[Object]) -> No
 
 
 def _candidate_of(job: Object) -> str:
+    """The candidate whose Job it is; empty for a Job that only bears our labels, as somebody's copy does."""
     owners = job["metadata"].get("ownerReferences", ())
-    return next((str(owner["name"]) for owner in owners if owner.get("controller")), "")
+    ours = (owner for owner in owners if owner.get("controller") and owner.get("kind") == CANDIDATES.kind)
+    return next((str(owner["name"]) for owner in ours), "")
 
 
 def _order_of(job: Object) -> str:
