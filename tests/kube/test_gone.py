@@ -125,3 +125,10 @@ def test_an_ordinal_below_the_baselines_is_no_users() -> None:
     waiting = a_record(-1, phase="Pending", name="mine", origin="User")
     (found,) = lost(a_search(status=counted(2, 0)), records(a_record(1, origin="Baseline"), waiting), {}, {})
     assert (found.name, found.ordinal) == ("s-0000", 0)
+
+
+def test_one_whose_name_another_bears_is_kept_under_one_of_its_own() -> None:
+    waiting = a_record(-1, phase="Pending", name="s-0002", origin="User")
+    there = records(a_record(0), a_record(1), waiting)
+    (found,) = lost(a_search(), there, {**there, "s-0002": a_record(2, cost=SPENT)}, {})
+    assert (found.name, found.ordinal, found.cost) == ("s-0002-gone", 2, SPENT)

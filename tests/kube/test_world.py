@@ -1,12 +1,13 @@
 """One search's world on an API server in memory: what else may stand there, and what may have happened unseen."""
 
 import copy
+from contextlib import suppress
 
 import pytest
 
 from asiarch.api.names import PART, SEARCH, code_name
 from asiarch.api.reason import Reason
-from asiarch.kube.client import CANDIDATES, CONFIG_MAPS, JOBS, SEARCHES, ApiError, Kind
+from asiarch.kube.client import CANDIDATES, CONFIG_MAPS, JOBS, SEARCHES, ApiError, Kind, Object
 from asiarch.kube.orders import GRACE, UNSURE
 from tests.builders import a_search
 from tests.kube.scene import FIRST, NAMESPACE, Scene, played
@@ -123,6 +124,39 @@ def test_of_a_predecessor_with_the_same_name_nothing_is_remembered() -> None:
     played(scenario)
 
 
+def degraded(scene: Scene) -> Object:
+    """What a user reads first when something is amiss."""
+    conditions = scene.memory.objects[SEARCHES.plural, NAMESPACE, "s"]["status"]["conditions"]
+    (found,) = (one for one in conditions if one["type"] == "Degraded" and one["status"] == "True")
+    return dict(found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"), [(CANDIDATES, "The next candidate"), (CONFIG_MAPS, "The file of candidate")]
+)
+def test_a_quota_on_what_we_keep_is_told_and_waited_for(kind: Kind, what: str) -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.apply()
+
+        def refuse(verb: str, asked: Kind, _name: str) -> None:
+            if (verb, asked) == ("create", kind):
+                raise ApiError(403, "Forbidden", "exceeded quota: small, requested: 1, used: 3, limited: 3")
+
+        scene.memory.before = refuse
+        for _ in range(4):
+            with suppress(ApiError):
+                await scene.turn()
+        assert degraded(scene)["reason"] == "QuotaExceeded"
+        assert degraded(scene)["message"].startswith(what)
+        assert "quota: small" in degraded(scene)["message"]
+        scene.memory.before = lambda *_: None
+        await scene.turns(6)
+        assert scene.troubles == []
+        assert scene.jobs() == [f"{FIRST}-train-gates-a1"]
+
+    played(scenario)
+
+
 def test_a_predecessors_file_is_waited_out_and_not_taken_for_ours() -> None:
     async def scenario(scene: Scene) -> None:
         await scene.apply()
@@ -132,9 +166,12 @@ def test_a_predecessors_file_is_waited_out_and_not_taken_for_ours() -> None:
         scene.memory.objects |= left
         scene.restart()
         await scene.apply()
-        await scene.turn()
-        with pytest.raises(ApiError, match="isn't of this search"):
-            await scene.turns(2)
+        await scene.turns(3)
+        assert set(scene.troubles) == {(Reason.NAME_CONFLICT, False)}
+        assert degraded(scene)["message"].startswith(
+            "The file of candidate s-0000 can't be written: ConfigMap"
+        )
+        assert scene.jobs() == []
         for key in left:
             del scene.memory.objects[key]
         await scene.turns(4)

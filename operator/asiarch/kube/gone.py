@@ -27,7 +27,8 @@ def lost(
     seen = {r.ordinal: r for r in before.values() if r.ordinal in gaps and r.name not in records}
     costs = {r.ordinal: r.cost for r in before.values()}
     found = [
-        _deleted(seen[gap]) if gap in seen else _unseen(search, gap, costs.get(gap, Cost())) for gap in gaps
+        _deleted(seen[gap]) if gap in seen else _unseen(search, gap, costs.get(gap, Cost()), records)
+        for gap in gaps
     ]
     if found:
         rest = _rest(search.status.cost, [r.cost for r in (*records.values(), *found)])
@@ -63,18 +64,17 @@ def _gaps(
     A candidate has its ordinal a moment after it was counted. What waits for one under the name that goes with an
     ordinal will have that; users' candidates, whose names say nothing, will have the highest.
     """
-    taken = {r.ordinal for r in records.values()}
+    taken, seen = ({r.ordinal for r in known.values()} for known in (records, before))
     waiting = [r for r in records.values() if r.ordinal < 0]
-    named = {r.name for r in waiting}
+    named = {r.name for r in waiting if r.origin != "User"}
     gaps = [
         ordinal
         for ordinal in range(_given(search, records, before))
-        if ordinal not in taken and candidate_name(search.name, ordinal) not in named
+        if ordinal not in taken and (ordinal in seen or candidate_name(search.name, ordinal) not in named)
     ]
-    users = sum(1 for r in waiting if r.origin == "User")
-    first = max(*taken, len(search.spec.baselines) - 1, -1)
+    first = max(*taken, *seen, len(search.spec.baselines) - 1, -1)
     late = [ordinal for ordinal in gaps if ordinal > first]
-    return gaps[: len(gaps) - min(users, len(late))]
+    return gaps[: len(gaps) - min(len(waiting) - len(named), len(late))]
 
 
 def _given(search: ArchitectureSearch, records: Mapping[str, Record], before: Mapping[str, Record]) -> int:
@@ -97,9 +97,11 @@ def _deleted(seen: Record) -> Record:
     return replace(seen, phase=seen.phase if ended else "Failed", reason=Reason.DELETED, vetoed=True)
 
 
-def _unseen(search: ArchitectureSearch, ordinal: int, cost: Cost) -> Record:
+def _unseen(search: ArchitectureSearch, ordinal: int, cost: Cost, records: Mapping[str, Record]) -> Record:
     """What is known of a candidate that nobody was there to see, or whose name another one bears since."""
     name = candidate_name(search.name, ordinal)
+    if name in records:
+        name = f"{name}-gone"
     origin: Origin = "Baseline" if ordinal < len(search.spec.baselines) else "Proposed"
     return Record(name=name, ordinal=ordinal, origin=origin, phase="Failed", reason=Reason.DELETED, cost=cost)
 

@@ -1,6 +1,8 @@
-"""Jobs that the API server doesn't let us create: why, and when we ask again."""
+"""What the API server doesn't let us create: why, and when we ask again."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Self
 
 from asiarch.api.order import Order
@@ -42,3 +44,33 @@ def reason_of(error: ApiError) -> Reason | None:
     if error.status in {400, 403, 422} or (error.status == 500 and _UNASKED in error.message):
         return Reason.JOB_REJECTED
     return None
+
+
+@dataclass
+class Denied:
+    """Objects beside Jobs that one search needs, and that the API server refused when they were last asked for."""
+
+    _troubles: dict[str, Trouble] = field(default_factory=dict)
+
+    @property
+    def troubles(self) -> tuple[Trouble, ...]:
+        """What to say of it."""
+        return tuple(self._troubles.values())
+
+    @contextmanager
+    def noting(self, what: str, *, goes_on: bool = False) -> Iterator[None]:
+        """Around the creation of an object: a refusal is kept until it succeeds, and raised unless all `goes_on`."""
+        try:
+            yield
+        except ApiError as error:
+            taken = error.reason == Reason.NAME_CONFLICT
+            reason = Reason.NAME_CONFLICT if taken else reason_of(error)
+            if reason is not None:
+                message = (
+                    f"{what} can't be written: {error.message[:800]} It is tried again; nothing is lost."
+                )
+                self._troubles[what] = Trouble(reason, message, fatal=False)
+            if reason is None or not goes_on:
+                raise
+        else:
+            self._troubles.pop(what, None)

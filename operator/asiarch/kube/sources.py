@@ -13,6 +13,7 @@ from asiarch.core.observation import Trouble
 from asiarch.kube.client import CONFIG_MAPS, Api, ApiError
 from asiarch.kube.kept import controller
 from asiarch.kube.manifests import code_map
+from asiarch.kube.refusals import Denied
 
 
 class Sources:
@@ -39,7 +40,7 @@ class Sources:
         return code
 
     async def of(
-        self, search: ArchitectureSearch, pending: Iterable[Candidate]
+        self, search: ArchitectureSearch, pending: Iterable[Candidate], denied: Denied
     ) -> tuple[dict[str, Code], tuple[Trouble, ...]]:
         """The stored files of candidates that have not begun, and what is wrong with those that aren't there."""
         waiting = {
@@ -54,7 +55,8 @@ class Sources:
             if isinstance(found, Trouble):
                 troubles.append(found)
             else:
-                self._of[uid] = await self.keep(search, found)
+                with denied.noting(f"The file of candidate {candidate.name}", goes_on=True):
+                    self._of[uid] = await self.keep(search, found)
         return {waiting[uid].name: code for uid, code in self._of.items()}, tuple(troubles)
 
     async def _text(self, candidate: Candidate) -> str | Trouble:

@@ -35,6 +35,7 @@ from asiarch.kube.client import CANDIDATES, SEARCHES, ApiError, Kind, Object
 from asiarch.kube.cluster import Cluster
 from asiarch.kube.kept import Candidates, KeptCandidate, Leaving, Unreadable, controller, status_of
 from asiarch.kube.orders import Orders
+from asiarch.kube.refusals import Denied
 from asiarch.kube.sources import Sources
 from asiarch.kube.store import Held, SearchKey
 from asiarch.kube.together import in_order, together
@@ -73,6 +74,7 @@ class KubeWorld:
         self._seen: Observation | None = None
         self._written: dict[str, Candidate] = {}
         self._taken: set[str] = set()
+        self._denied = Denied()
 
     @property
     def wake_after(self) -> float | None:
@@ -107,21 +109,25 @@ class KubeWorld:
             troubles.append(told.of_archive(self._archive.fault))
         live = [candidates[name] for name, one in mine.items() if _is_live(one)]
         children = await self._orders.children(found, live, self._now)
-        await self._keep_files(found, children)
+        files = Denied()
+        await self._keep_files(found, children, files)
         pending = [c for c in live if c.status.phase == "Pending"]
-        sources, missing = await self._sources.of(found, pending)
-        troubles += [*missing, *self._orders.troubles]
+        sources, missing = await self._sources.of(found, pending, files)
+        troubles += [*missing, *self._orders.troubles, *files.troubles, *self._denied.troubles]
         traits = Traits(keeps_time=True, keeps_all=False)
         self._seen = Observation(found, candidates, records, children, sources, traits, tuple(troubles))
         self._written = {}
         return self._seen
 
-    async def _keep_files(self, search: ArchitectureSearch, children: dict[str, Child]) -> None:
-        """Store what engineers wrote, and name the files in their orders' children."""
+    async def _keep_files(
+        self, search: ArchitectureSearch, children: dict[str, Child], denied: Denied
+    ) -> None:
+        """Store what engineers wrote, and name the files in their orders' children; without its file none has ended."""
 
         async def keep(name: str, writing: Writing) -> None:
-            code = await self._sources.keep(search, writing.text)
-            children[name] = replace(children[name], code=code)
+            ended, children[name] = children[name], Child(name)
+            with denied.noting(f"The file that order {name} brought", goes_on=True):
+                children[name] = replace(ended, code=await self._sources.keep(search, writing.text))
 
         first = {name: child.results[0] for name, child in children.items() if child.results}
         await together([partial(keep, n, r.writing) for n, r in first.items() if r.writing is not None])
@@ -145,6 +151,7 @@ class KubeWorld:
 
     async def carry_out(self, actions: Sequence[Action]) -> None:
         """Create candidates, start and stop orders, archive; what was done already is success. Then tidy up."""
+        self._denied = Denied()
         do = partial(self._do, self._fresh(self.seen))
         await in_order(actions, do, lambda action: isinstance(action, StartOrder | StopOrder))
         held = self._cluster.stores.candidates.of(self._key)
@@ -250,7 +257,8 @@ class KubeWorld:
         lost = gone.lost(search, records, {**before, **written}, {**at_work, **self._written})
         if lost and self._archive.fault is None:
             await self._look_for(search, {r.ordinal for r in lost})
-            await self._archive.add(search, lost)
+            with self._denied.noting("The archive", goes_on=True):
+                await self._archive.add(search, lost)
         # What an archive that can't be read holds has ordinals and cost all the same.
         return records | {r.name: r for r in lost}
 
@@ -301,7 +309,8 @@ class KubeWorld:
             "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True),
         }
         try:
-            created: Object | None = await self._cluster.api.create(CANDIDATES, self._namespace, body)
+            with self._denied.noting("The next candidate"):
+                created: Object | None = await self._cluster.api.create(CANDIDATES, self._namespace, body)
         except ApiError as error:
             if error.status != 409:
                 raise
@@ -328,7 +337,8 @@ class KubeWorld:
         """Archive candidates, then delete their objects; none while the archive can't be read."""
         if self._archive.fault is not None:
             return
-        await self._archive.add(seen.search, [seen.records[name] for name in names])
+        with self._denied.noting("The archive"):
+            await self._archive.add(seen.search, [seen.records[name] for name in names])
         store = self._cluster.stores.candidates
         for name in names:
             held = store.get(self._namespace, name)
