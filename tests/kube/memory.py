@@ -37,6 +37,9 @@ class Memory:
         self._called("get", kind, name)
         return deepcopy(self.objects.get((kind.plural, namespace or "", name)))
 
+    async def calm(self) -> None:
+        """There is always room."""
+
     async def create(self, kind: Kind, namespace: str | None, body: Object) -> Object:
         name = body["metadata"]["name"]
         self._called("create", kind, name)

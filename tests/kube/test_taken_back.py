@@ -152,3 +152,21 @@ def test_a_webhook_that_doesnt_answer_is_waited_for_at_no_cost() -> None:
         assert status(scene).get("cost", {}).get("seconds", 0) == 0
 
     played(scenario)
+
+
+@pytest.mark.parametrize("gone_on", [True, False])
+def test_who_was_held_up_after_naming_an_order_looks_before_it_starts(*, gone_on: bool) -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.apply()
+
+        def hold_up(verb: str, kind: Kind, name: str) -> None:
+            if (verb, kind, name) == ("update/status", CANDIDATES, FIRST):
+                scene.clock += GRACE
+            elif (verb, kind, name) == ("get", CANDIDATES, FIRST) and gone_on:
+                status(scene)["order"]["name"] = f"{FIRST}-train-gates-a2"
+
+        scene.memory.before = hold_up
+        await scene.turns(3)
+        assert scene.asked("create", f"{FIRST}-train-gates-a1") == (not gone_on)
+
+    played(scenario)

@@ -119,6 +119,10 @@ class Api:
                 return None
             raise
 
+    async def calm(self) -> None:
+        """Wait until the server, which may have asked for quiet, can be asked something."""
+        await self._limits.wait(write=False)
+
     async def create(self, kind: Kind, namespace: str | None, body: Object) -> Object:
         """Create an object; raises ApiError 409 AlreadyExists."""
         return await self._call("POST", kind, _path(kind, namespace), body=_typed(kind, body))

@@ -21,7 +21,7 @@ from asiarch.core import controls, lifecycle
 from asiarch.core.context import context
 from asiarch.core.observation import Child, Observation, Trouble
 from asiarch.kube import manifests, outcome, refusals, spans, states
-from asiarch.kube.client import CONFIG_MAPS, JOBS, PODS, ApiError, Object
+from asiarch.kube.client import CANDIDATES, CONFIG_MAPS, JOBS, PODS, ApiError, Object
 from asiarch.kube.cluster import Cluster
 from asiarch.kube.kept import controller
 from asiarch.kube.refusals import Refusal
@@ -29,7 +29,7 @@ from asiarch.kube.settled import Settled, delete_job
 from asiarch.kube.store import Held, SearchKey
 from asiarch.kube.together import together
 
-GRACE = 3.0
+GRACE = 5.0
 """Seconds that an order's Job may take to show up, when another process named the order."""
 UNSURE = manifests.KEPT_AGENT / 2
 """Seconds after which a Job that we asked for without an answer, and that isn't there, may have come and gone."""
@@ -59,6 +59,8 @@ class Orders:
     _seen: dict[str, str] = field(default_factory=dict)
     """The uid of each order's Job that this process saw."""
     _missing: dict[str, float] = field(default_factory=dict)
+    _named_at: dict[str, float] = field(default_factory=dict)
+    """When this process began to name each order."""
     _asked: dict[str, float] = field(default_factory=dict)
     """When each order's Job was first asked for, as long as no answer came."""
     _stopped: dict[str, Stop] = field(default_factory=dict)
@@ -100,6 +102,7 @@ class Orders:
         fresh = before != after
         if after is not None and fresh:
             self.named[after.name] = (candidate.name, after)
+            self._named_at[after.name] = self.cluster.clock()
         try:
             yield
         except ApiError as error:
@@ -150,7 +153,7 @@ class Orders:
         at_work = {candidate.name for candidate in live}
         self.named = {order: one for order, one in self.named.items() if one[0] in at_work}
         memories: tuple[dict[str, Any], ...] = (
-            self._seen, self._missing, self._asked, self._stopped, self._over, self._refused
+            self._seen, self._missing, self._named_at, self._asked, self._stopped, self._over, self._refused
         )  # fmt: skip
         for memory in memories:
             for name in memory.keys() - named.keys():
@@ -343,6 +346,8 @@ class Orders:
 
     async def _create(self, order: Order, candidate: Candidate, search: ArchitectureSearch) -> None:
         body = manifests.job(order, candidate, search, self.cluster.deployment)
+        if not await self._is_still_named(order):
+            return
         self._asked.setdefault(order.name, self.cluster.clock())
         try:
             created = await self.cluster.api.create(JOBS, self.key[0], body)
@@ -358,6 +363,19 @@ class Orders:
         self.cluster.stores.jobs.apply(created)
         if controller(created) == candidate.metadata.uid:
             self._seen[order.name] = created["metadata"]["uid"]
+
+    async def _is_still_named(self, order: Order) -> bool:
+        """Whether an order may be started: who was held up since it was named looks whether others have gone on.
+
+        Once their grace is over they count an order lost that isn't started.
+        """
+        await self.cluster.api.calm()
+        if self.cluster.clock() - self._named_at.get(order.name, float("-inf")) < GRACE / 2:
+            return True
+        found = await self.cluster.api.get(CANDIDATES, self.key[0], order.candidate)
+        if found is not None:
+            self.cluster.stores.candidates.apply(found)
+        return found is not None and found.get("status", {}).get("order", {}).get("name") == order.name
 
 
 def _may_still_run(results: Sequence[Result], pods: Sequence[Object]) -> bool:
