@@ -56,12 +56,16 @@ class Scene:
         )
         return await self.memory.create(SEARCHES, NAMESPACE, {"metadata": {"name": "s"}, "spec": spec})
 
-    async def turn(self) -> Plan:
-        """Hear of everything, then take one turn."""
+    def hear(self) -> None:
+        """Hear of everything."""
         revisions = [int(o["metadata"]["resourceVersion"]) for o in self.memory.objects.values()]
         for kind in SELECTORS:
             found = copy.deepcopy(list(self.memory.of(kind)))
             self.cluster.stores.of(kind).replace(found, max(revisions, default=0))
+
+    async def turn(self) -> Plan:
+        """Hear of everything, then take one turn."""
+        self.hear()
         self.world.begin(self.now)
         return await turn(self.world, "s", self.now)
 

@@ -254,3 +254,31 @@ def test_who_was_overtaken_looks_at_once() -> None:
         assert found["metadata"]["uid"]
 
     played(scenario)
+
+
+def test_a_reservation_that_leads_on_from_nowhere_shows_that_a_candidate_is_seen_too_old() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.apply()
+        await scene.turns(4)
+        key = CANDIDATES.plural, NAMESPACE, FIRST
+        old = copy.deepcopy(scene.memory.objects[key])
+        ahead = f"{FIRST}-train-bytes-a1"
+        now = copy.deepcopy(old)
+        now["status"]["rung"] = 2
+        now["status"]["order"] |= {"name": ahead, "rung": "bytes"}
+        await scene.memory.replace_status(CANDIDATES, NAMESPACE, FIRST, now)
+        search = copy.deepcopy(scene.memory.objects[SEARCHES.plural, NAMESPACE, "s"])
+        search["status"]["reservations"][ahead] = {"seconds": 600.0}
+        await scene.memory.replace_status(SEARCHES, NAMESPACE, "s", search)
+        scene.restart()
+        scene.hear()
+        scene.cluster.stores.candidates.replace([old], int(old["metadata"]["resourceVersion"]))
+        seen = await scene.world.observe("s")
+        order = seen.candidates[FIRST].status.order
+        assert order is not None
+        assert order.name == ahead
+        assert scene.asked("get", FIRST) == 1
+        await scene.world.observe("s")
+        assert scene.asked("get", FIRST) == 1
+
+    played(scenario)

@@ -16,7 +16,6 @@ from asiarch.api.candidate import Candidate, CandidateSpec, CandidateStatus
 from asiarch.api.names import MANAGED_BY, SEARCH
 from asiarch.api.order import Writing
 from asiarch.api.search import ArchitectureSearch, SearchStatus
-from asiarch.core import budget
 from asiarch.core.actions import (
     Action,
     ArchiveCandidates,
@@ -33,6 +32,7 @@ from asiarch.kube import troubles as told
 from asiarch.kube.archive import Archive
 from asiarch.kube.client import CANDIDATES, SEARCHES, ApiError, Kind, Object
 from asiarch.kube.cluster import Cluster
+from asiarch.kube.doubts import Passed, contradicts
 from asiarch.kube.kept import Candidates, KeptCandidate, Leaving, Unreadable, controller, status_of
 from asiarch.kube.orders import Orders
 from asiarch.kube.refusals import Denied
@@ -42,8 +42,6 @@ from asiarch.kube.together import in_order, together
 
 RETRY_TROUBLE = 10.0
 """Seconds until what is missing is looked for again: nobody rings when it appears."""
-_ROUNDING = 1e-3
-"""By so much may sums differ that are added up in another order."""
 
 
 class GoneError(Exception):
@@ -75,6 +73,7 @@ class KubeWorld:
         self._written: dict[str, Candidate] = {}
         self._taken: set[str] = set()
         self._denied = Denied()
+        self._passed = Passed()
 
     @property
     def wake_after(self) -> float | None:
@@ -179,25 +178,27 @@ class KubeWorld:
         return Observation(seen.search, Candidates(held), seen.records, seen.children)
 
     async def _make_sure(self, search: str) -> None:
-        """Ask the API server itself when the search and its candidates, as they are held, contradict each other.
-
-        News of each kind comes on a way of its own, so that candidates may be older than their search: what is
-        summed up from them then is old, and the fence on the search's status doesn't notice.
-        """
+        """Ask the API server itself when the search and its candidates, as they are held, contradict each other."""
         held = self._cluster.stores.candidates.of(self._key)
         records = {n: one.value.record for n, one in held.items() if one.value.record is not None}
-        named = [one.value.model.status.order for one in held.values() if _is_live(one)]
-        orders = {ref.name for ref in named if ref is not None}
+        live = [one.value.model for one in held.values() if _is_live(one)]
+        named = {c.status.order.name for c in live if c.status.order is not None}
         known = {**await self._archive.legible(), **records}
-        unreadable = self._archive.fault is not None or self._unreadable()
-        if unreadable or not _contradicts(self._search(search), known, orders):
+        if self._archive.fault is not None or self._unreadable():
             return
-        found = await self._cluster.api.get(SEARCHES, self._namespace, search)
-        if found is not None:
-            self._cluster.stores.searches.apply(found)
-        async for page in self._cluster.api.pages(CANDIDATES, self._namespace, f"{SEARCH}={search}"):
-            for one in page.items:
-                self._cluster.stores.candidates.apply(one)
+        if contradicts(self._search(search), known, named):
+            found = await self._cluster.api.get(SEARCHES, self._namespace, search)
+            if found is not None:
+                self._cluster.stores.searches.apply(found)
+            async for page in self._cluster.api.pages(CANDIDATES, self._namespace, f"{SEARCH}={search}"):
+                for one in page.items:
+                    self._cluster.stores.candidates.apply(one)
+        known_now = self._search(search)
+        for name in self._passed.unsure(known_now, live):
+            found = await self._cluster.api.get(CANDIDATES, self._namespace, name)
+            if found is not None:
+                self._cluster.stores.candidates.apply(found)
+        self._passed.looked(known_now)
 
     def _search(self, name: str) -> ArchitectureSearch:
         held = self._cluster.stores.searches.get(self._namespace, name)
@@ -345,19 +346,6 @@ class KubeWorld:
             if held is not None:
                 await self._cluster.api.delete(CANDIDATES, self._namespace, name, held.uid)
                 store.forget(self._namespace, name, held.uid)
-
-
-def _contradicts(search: ArchitectureSearch, records: Mapping[str, Record], orders: AbstractSet[str]) -> bool:
-    """Whether a search knows of more than its candidates tell, or a candidate waits for what wasn't reserved."""
-    said, summed, counts = search.status.cost, budget.spent(records.values()), search.status.counts
-    more = (
-        said.seconds - summed.seconds,
-        said.gpu_seconds - summed.gpu_seconds,
-        float(said.tokens - summed.tokens),
-        said.usd - summed.usd,
-        float(counts.baselines + counts.proposed - len(records)),
-    )
-    return max(more) > _ROUNDING or not orders <= search.status.reservations.keys()
 
 
 def _body(name: str, uid: str, version: str, status: Object) -> Object:
