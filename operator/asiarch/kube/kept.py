@@ -4,6 +4,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -30,7 +31,6 @@ _POD = (
     "hostIPC",
     "hostNetwork",
     "hostPID",
-    "nodeName",
     "runtimeClassName",
     "securityContext",
     "shareProcessNamespace",
@@ -47,6 +47,8 @@ _STATUS = (
 )
 
 
+_SHORT = 64
+"""Characters of strings that are worth a look whether there is one already."""
 _KUBERNETES = frozenset({"foregroundDeletion", "orphan"})
 """Finalizers of the garbage collector, which takes them away by itself."""
 
@@ -165,7 +167,7 @@ def read_job(found: Object) -> Object:
     account = spec.get("template", {}).get("spec", {}).get("serviceAccountName")
     if account is not None:
         kept["template"] = {"spec": {"serviceAccountName": account}}
-    return {"metadata": _slim(found["metadata"]), "spec": kept, "status": found.get("status", {})}
+    return _lean({"metadata": _slim(found["metadata"]), "spec": kept, "status": found.get("status", {})})
 
 
 def read_pod(found: Object) -> Object:
@@ -174,14 +176,15 @@ def read_pod(found: Object) -> Object:
     if status.get("phase") == "Succeeded" and found["metadata"].get("labels", {}).get(PART) == "agent":
         # There are many of them, and their result is elsewhere.
         ended = {name: status[name] for name in ("phase", "startTime", "containerStatuses") if name in status}
-        return {"metadata": _slim(found["metadata"]), "spec": {}, "status": ended}
+        return _lean({"metadata": _slim(found["metadata"]), "spec": {}, "status": ended})
     kept = {name: spec[name] for name in _POD if name in spec}
-    containers = [{name: c[name] for name in _CONTAINER if name in c} for c in spec.get("containers", ())]
-    return {
-        "metadata": _slim(found["metadata"]),
-        "spec": {**kept, "containers": containers},
-        "status": {name: status[name] for name in _STATUS if name in status},
-    }
+    kept["containers"] = [
+        {name: c[name] for name in _CONTAINER if name in c} for c in spec.get("containers", ())
+    ]
+    machine = {"nodeName": spec["nodeName"]} if "nodeName" in spec else {}
+    shown = {name: status[name] for name in _STATUS if name in status}
+    lean = _lean({"metadata": _slim(found["metadata"]), "status": shown})
+    return {**lean, "spec": {**_same_spec(json.dumps(kept, sort_keys=True)), **machine}}
 
 
 def read_result(found: Object) -> Object:
@@ -219,6 +222,31 @@ def _slim(metadata: Object) -> Object:
     }
     owners = metadata.get("ownerReferences")
     return {**kept, "annotations": ours, "labels": labels, **({"ownerReferences": owners} if owners else {})}
+
+
+def _lean(found: Object) -> Object:
+    """The same object, with one string for all that are equal: each came as a text of its own."""
+    return {_same(name): _lean_value(part) for name, part in found.items()}
+
+
+def _lean_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _lean(value)
+    if isinstance(value, list):
+        return [_lean_value(part) for part in value]
+    return _same(value) if isinstance(value, str) and len(value) <= _SHORT else value
+
+
+@lru_cache(maxsize=8192)
+def _same(text: str) -> str:
+    return text
+
+
+@lru_cache(maxsize=512)
+def _same_spec(text: str) -> Object:
+    """What all pods of one kind and search have in common; nobody changes it."""
+    found: Object = json.loads(text)
+    return found
 
 
 def _first(error: ValidationError) -> str:
