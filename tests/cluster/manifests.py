@@ -14,6 +14,8 @@ RECALL: Object = {
     "promote": {"top": 0.34, "grace": 2},
     "deadline": "3m",
 }
+SEEDED: Object = {**RECALL, "seeds": 2, "resources": {"nvidia.com/gpu": 1}, "deadline": "60s"}
+"""Two seeds side by side, each with an accelerator: up to 120 GPU-seconds."""
 
 
 def a_search(name: str = "s", candidates: int = 4, **spec: Any) -> Object:

@@ -13,7 +13,7 @@ from tests.cluster.checker import Reference
 from tests.cluster.checks.evidence import deep
 from tests.cluster.faults.settings import Faults, Noise
 from tests.cluster.kubelet.faults import Fault
-from tests.cluster.manifests import a_search
+from tests.cluster.manifests import GATES, SEEDED, a_search
 from tests.cluster.plane import ApiError
 from tests.cluster.rig import API
 from tests.cluster.stage import Object, Scene, Stage
@@ -77,6 +77,26 @@ def preempted(on: Stage, bug: str = "") -> list[str]:
         name = f"preempted-{scene.namespace}"
         on.kubelet.fault(Fault("preempt", order=f"{name}-0000-train-gates-a1", times=1))
         return play(scene, small(name), bug)
+
+
+def placeless(on: Stage, bug: str = "") -> list[str]:
+    """One seed trains, and the other one never starts."""
+    with on.scene(("--patience", "0.02"), planted=bug) as scene:
+        name = f"placeless-{scene.namespace}"
+        order = f"{name}-0000-train-recall-a1"
+        on.kubelet.fault(
+            Fault("imagepull", order=order, index=1, times=1),
+            Fault("slow", order=order, index=0, seconds=3.0),
+        )
+        return play(scene, small(name, evaluation={"ladder": [GATES, SEEDED]}), bug)
+
+
+def two_at_a_time(on: Stage, bug: str = "") -> list[str]:
+    """Candidates wait for each other's budget: it has room for two training orders."""
+    spec = {"evaluation": {"ladder": [GATES, SEEDED]}, "budget": {"candidates": 3, "gpuHours": "0.08"}}
+    with on.scene(planted=bug) as scene:
+        on.kubelet.fault(Fault("slow", order="tight-*-train-recall-a1", seconds=1.0))
+        return play(scene, small("tight", 3, **spec), bug)
 
 
 def deleted_under_way(on: Stage, bug: str = "") -> list[str]:
@@ -239,7 +259,7 @@ def _forge(scene: Scene, order: str) -> None:
 PLOTS: dict[str, Callable[..., list[str]]] = {
     plot.__name__: plot
     for plot in (
-        calm, archived, preempted, deleted_under_way, deleted_meanwhile, name_taken, replaced, forged, throttled,
-        overtaken,
+        calm, archived, preempted, placeless, two_at_a_time, deleted_under_way, deleted_meanwhile, name_taken, replaced,
+        forged, throttled, overtaken,
     )
 }  # fmt: skip

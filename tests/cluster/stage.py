@@ -235,9 +235,8 @@ def stage(plane: ControlPlane, folder: Path, **playing: Any) -> Iterator[Stage]:
         ports = Ports()
         stack.callback(ports.close)
         nursery = stack.enter_context(Nursery())
-        kubelet = Playing(
-            plane, folder, "stage-node", **{"training": "instant", "agents": "instant", **playing}
-        )
+        known = {"training": "instant", "agents": "instant", "resources": {"nvidia.com/gpu": 64}}
+        kubelet = Playing(plane, folder, "stage-node", **{**known, **playing})
         stack.callback(kubelet.remove)
         kubelet.start()
         serving = ports.take()

@@ -22,12 +22,17 @@ from tests.cluster import checker
 from tests.cluster.checker import Reference
 from tests.cluster.faults.client import FaultProxy
 from tests.cluster.faults.settings import Crash, Faults, Moment
-from tests.cluster.manifests import a_search
+from tests.cluster.manifests import GATES, SEEDED, a_search
 from tests.cluster.plane import ControlPlane
 from tests.cluster.stage import Scene, Stage, stage
 
-SEARCH = a_search("s", candidates=4, agents={"parallelism": 1}, evaluation={"parallelism": 1})
-"""Two baselines and four proposals, one order at a time: six candidates."""
+SEARCH = a_search(
+    "s",
+    agents={"parallelism": 1},
+    evaluation={"parallelism": 1, "ladder": [GATES, SEEDED]},
+    budget={"candidates": 4, "gpuHours": "0.06"},
+)
+"""Two baselines and four proposals, one order at a time: six candidates. The budget has room for one training order."""
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
 _TRIES = 3
 """A run may write an event less than another; then the last points are tried again."""

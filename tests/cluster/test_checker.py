@@ -100,6 +100,12 @@ def test_an_order_named_without_a_reservation_is_caught() -> None:
     assert f"I3 Candidate s-0000 named {ORDER} at revision 11 without a reservation" in violations(run)
 
 
+def test_an_order_whose_reservation_was_dropped_before_it_was_named_is_caught() -> None:
+    dropped = seen(a_search(10, reservations={ORDER: WORST}), a_search(11, reservations={}))
+    run = a_sound_run(history=dropped + seen(a_candidate(12, order=NAMED), a_job(13), DONE, ENDED))
+    assert f"I3 Candidate s-0000 named {ORDER} at revision 12 without a reservation" in violations(run)
+
+
 def test_a_job_before_its_intent_is_caught() -> None:
     run = a_sound_run(
         history=seen(

@@ -14,6 +14,8 @@ CAUGHT = {
     "charges-after-the-call": ("calm", "I3"),
     "starts-before-it-is-written": ("calm", "I3"),
     "counts-twice": ("calm", "I3"),
+    "books-nothing-of-what-it-gives-up": ("placeless", "I3"),
+    "drops-live-reservations": ("two_at_a_time", "I3"),
     "takes-anybodys-result": ("forged", "I2"),
     "no-fence": ("overtaken", "I5"),
     "moves-transition-times": ("calm", "I5"),

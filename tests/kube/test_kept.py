@@ -23,8 +23,9 @@ def test_pods_of_one_kind_share_what_they_were_given() -> None:
     )
     assert first["spec"]["containers"] is second["spec"]["containers"]
     assert (first["spec"]["nodeName"], second["spec"]["nodeName"]) == ("a", "b")
-    given = [one for one in pod["spec"]["containers"] if one["name"] == "player"][0]
-    kept = [one for one in first["spec"]["containers"] if one["name"] == "player"][0]
+    given, kept = (
+        next(one for one in found["spec"]["containers"] if one["name"] == "player") for found in (pod, first)
+    )
     assert (kept["resources"], kept["securityContext"]) == (given["resources"], given["securityContext"])
     assert first["status"] == pod["status"]
 

@@ -94,16 +94,18 @@ class Prices:
 def _in_order(evidence: Evidence) -> list[str]:
     """Intent before effect, by the API server's own revisions: reserved, then named, then a Job."""
     reserved: set[str] = set()
+    now: set[str] = set()
     named: set[str] = set()
     jobs: set[str] = set()
     found = []
     for row in evidence.versions:
         thing, at = row["object"], version(row["object"])
         if thing["kind"] == "ArchitectureSearch":
-            reserved |= set(deep(thing, "status.reservations", {}))
+            now = set(deep(thing, "status.reservations", {}))
+            reserved |= now
         elif thing["kind"] == "Candidate":
             order = deep(thing, "status.order.name")
-            if order and order not in reserved | named:
+            if order and order not in now | named:
                 found.append(f"I3 {name_of(thing)} named {order} at revision {at} without a reservation")
             named |= {order} if order else set()
         elif thing["kind"] == "Job" and uid(thing) not in jobs:

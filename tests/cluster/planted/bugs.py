@@ -14,7 +14,7 @@ from asiarch.core import candidate as candidates
 from asiarch.core import conditions, reconcile
 from asiarch.core import orders as core_orders
 from asiarch.core.actions import SearchWrite
-from asiarch.kube import client, manifests, orders, worker
+from asiarch.kube import client, manifests, orders, spans, worker
 from asiarch.kube.archive import Archive
 from asiarch.kube.client import CONFIG_MAPS, Kind, Object
 from asiarch.kube.limits import Limits
@@ -107,6 +107,24 @@ def counts_twice() -> None:
         return once.model_copy(update={"cost": once.cost + once.cost})
 
     before = _replace(candidates, "_booked", booked)
+
+
+def books_nothing_of_what_it_gives_up() -> None:
+    """The pods of an order that is taken back are forgotten."""
+
+    def ran(*_: Any) -> float:
+        return 0.0
+
+    _replace(spans, "ran", ran)
+
+
+def drops_live_reservations() -> None:
+    """A search's next write forgets what its candidates' orders may cost."""
+
+    def reservations(*_: Any) -> dict[str, Any]:
+        return {}
+
+    _replace(reconcile, "_reservations", reservations)
 
 
 def takes_anybodys_result() -> None:
@@ -255,6 +273,8 @@ BUGS: dict[str, Callable[[], None]] = {
         charges_after_the_call,
         starts_before_it_is_written,
         counts_twice,
+        books_nothing_of_what_it_gives_up,
+        drops_live_reservations,
         takes_anybodys_result,
         no_fence,
         moves_transition_times,
