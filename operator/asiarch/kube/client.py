@@ -99,6 +99,7 @@ class Api:
     def __init__(self, configuration: client.Configuration, limits: Limits, watcher: Watcher) -> None:
         """Connect to nothing yet."""
         self.configuration = configuration
+        configuration.client_session_kwargs = {"middlewares": (_once,)}
         self._client = client.ApiClient(configuration)
         self.now = ServerClock()
         self._limits = limits
@@ -196,6 +197,19 @@ class Api:
             ) from error
         finally:
             self._watcher.api_request(method, kind.plural, code, time.monotonic() - begun)
+
+
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Sends a request once: aiohttp sends a GET, PUT or DELETE again by itself when its connection is lost.
+
+    It does so for two kinds of its errors only, which become another one here: what was sent may have been done.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(str(error) or type(error).__name__) from error
 
 
 async def configured(kubeconfig: str | None) -> client.Configuration:
