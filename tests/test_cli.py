@@ -171,3 +171,84 @@ def test_a_search_that_is_not_there_is_refused_with_those_that_are(run: Run, tmp
     (tmp_path / "known" / "search.yaml").write_text("")
     code, _, err = run("status", "--search", "other", "--dir", tmp_path)
     assert (code, "one of known" in err) == (cli.EXIT_USAGE, True)
+
+
+SERVICES = {
+    "operate": ("operate", "--gateway-url=http://gateway", "--agent-image=a", "--trainer-image=t"),
+    "gateway": ("gateway",),
+}
+"""What runs in a cluster, with all that must be said."""
+
+
+def a_kubeconfig(**cluster: object) -> str:
+    """A kubeconfig whose one cluster is described so."""
+    return str(
+        {
+            "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+            "current-context": "c",
+            "clusters": [{"name": "k", "cluster": cluster}],
+            "users": [{"name": "u", "user": {"token": "t"}}],
+        }
+    )
+
+
+UNUSABLE = {
+    "nothing": ("", "can't be used"),
+    "a list": ("[1, 2]", "can't be used"),
+    "a text": ("kubeconfig", "can't be used"),
+    "no YAML": ("a: [", "can't be used"),
+    "no context": ("{kind: Config}", "Expected key current-context"),
+    "clusters of another type": ("{current-context: c, contexts: 3, clusters: 4}", "can't be used"),
+    "a certificate that isn't there": (
+        a_kubeconfig(**{"server": "https://k", "certificate-authority": "gone.crt"}),
+        "gone.crt",
+    ),
+    "a certificate that is none": (
+        a_kubeconfig(**{"server": "https://k", "certificate-authority-data": "bm9uZQ=="}),
+        "can't be used",
+    ),
+    "a certificate that is no base64": (
+        a_kubeconfig(**{"server": "https://k", "certificate-authority-data": "!"}),
+        "can't be used",
+    ),
+}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_a_kubeconfig_that_cant_be_used_is_refused(run: Run, tmp_path: Path, service: str, name: str) -> None:
+    text, message = UNUSABLE[name]
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(text)
+    code, _, err = run(*SERVICES[service], "--kubeconfig", kubeconfig)
+    assert code == cli.EXIT_USAGE
+    assert err.startswith(f"--kubeconfig: found {kubeconfig}, which ")
+    assert message in err
+    assert err.endswith("Nothing was started.\n")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_kubeconfig_that_isnt_there_is_refused(run: Run, tmp_path: Path, service: str) -> None:
+    code, _, err = run(*SERVICES[service], "--kubeconfig", tmp_path / "gone")
+    assert code == cli.EXIT_USAGE
+    assert "gone, which does not exist, wanted a kubeconfig" in err
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_outside_of_a_cluster_a_service_wants_a_kubeconfig(
+    run: Run, monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    code, _, err = run(*SERVICES[service])
+    assert code == cli.EXIT_USAGE
+    assert err == (
+        "--kubeconfig: found nothing, and no account of a pod (Service host/port is not set), "
+        "wanted a kubeconfig outside of a cluster; name one. Nothing was started.\n"
+    )
+
+
+@pytest.mark.parametrize("flag", ["--port", "--metrics-port"])
+@pytest.mark.parametrize("port", ["0", "99999", "-1", "http"])
+def test_the_gateways_ports_are_ports(run: Run, flag: str, port: str) -> None:
+    code, _, err = run("gateway", f"{flag}={port}")
+    assert (code, flag in err) == (cli.EXIT_USAGE, True)

@@ -203,8 +203,8 @@ def operate(context: typer.Context) -> None:
 
 @app.command()
 def gateway(
-    port: Annotated[int, typer.Option(help="Where agents are served.")] = 8081,
-    metrics_port: Annotated[int, typer.Option(help="Where /metrics is served.")] = 8082,
+    port: Annotated[int, typer.Option(help="Where agents are served.", min=1, max=65_535)] = 8081,
+    metrics_port: Annotated[int, typer.Option(help="Where /metrics is served.", min=1, max=65_535)] = 8082,
     agent_service_account: Annotated[
         str, typer.Option(help="The account of agents' pods; no other is served.")
     ] = "asiarch-agent",

@@ -57,12 +57,15 @@ def proposed(search: ArchitectureSearch) -> tuple[ArchitectureSearch, Candidate]
     return after(plan, search), named(plan)
 
 
-def with_an_idea(candidate: Candidate) -> Child:
-    """A researcher has brought what it was asked for, for half of its tokens."""
+HALF = Cost(tokens=50)
+
+
+def with_an_idea(candidate: Candidate, cost: Cost = HALF) -> Child:
+    """A researcher has brought what it was asked for, for half of its tokens unless told otherwise."""
     ref = candidate.status.order
     assert ref is not None
     (result,) = played(orders.order_of(candidate, ref, searching()))
-    return ended(candidate, result.model_copy(update={"cost": Cost(tokens=50)}))
+    return ended(candidate, result.model_copy(update={"cost": cost}))
 
 
 def test_the_next_order_of_the_same_slot_is_reserved_with_the_first() -> None:
@@ -169,6 +172,23 @@ def test_what_a_suspended_search_was_promised_stays_reserved_and_isnt_started() 
     plan, later = next_after(searching(tokens=200, suspend=True))
     assert (named(plan).status.order, plan.actions) == (None, ())
     assert set(later.status.reservations) == set(PAIR)
+
+
+@pytest.mark.parametrize(
+    ("price", "reservations", "most"),
+    [(100, {PAIR[0]: Cost(tokens=100)}, 100), (130, {PAIR[0]: Cost(tokens=100)}, 100), (130, {}, 130)],
+    ids=["reserved", "reserved-at-an-older-price", "not-seen-to-be-reserved"],
+)
+def test_an_agents_order_costs_no_more_than_it_could(
+    price: int, reservations: dict[str, Cost], most: int
+) -> None:
+    agents = Agents(parallelism=1, order_cost=OrderCost(tokens=price))
+    status = SearchStatus(started_at=timestamp(T0), reservations=reservations)
+    search = a_search(ladder=(GATES, RECALL), agents=agents, budget=Budget(candidates=1), status=status)
+    _, candidate = proposed(searching())
+    child = with_an_idea(candidate, Cost(tokens=10**9, usd=1e6, seconds=1e6, gpu_seconds=1e6))
+    plan = reconcile(an_observation(search, *BASELINES, candidate, children=[child]), T0 + 101)
+    assert named(plan).status.cost == Cost(tokens=most)
 
 
 def paused(candidate: Candidate) -> Candidate:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from asiarch.api.reason import AGENT_REASONS, Reason
 from asiarch.gateway.limits import Limits, Rate
 from tests.agents.contexts import a_context
 from tests.gateway.serving import GENEROUS, Served, gateway, ordered
@@ -152,6 +153,27 @@ def test_a_result_of_another_attempt_is_refused(served: Served, other: dict[str,
 )
 def test_an_answer_to_another_question_is_refused(served: Served, other: dict[str, Any]) -> None:
     assert posted(served, GOOD | other) == (400, "WrongAnswer")
+
+
+@pytest.mark.parametrize("reason", sorted(set(Reason) - AGENT_REASONS))
+def test_a_reason_that_is_not_the_agents_to_give_is_refused(served: Served, reason: Reason) -> None:
+    reply = served.ask(
+        "POST",
+        "/v1/result",
+        ordered(served, a_context()),
+        json.dumps(GOOD | {"reason": reason}).encode(),
+    )
+    assert reply.status_code == 400
+    assert reply.json() == {
+        "reason": "WrongReason",
+        "message": f"reason: found {reason}, wanted none or AgentFailed; all else is not the agent's to say.",
+    }
+
+
+@pytest.mark.parametrize("cost", [{"tokens": 10**9}, {"usd": 1e6}, {"seconds": 9.0, "gpuSeconds": 9.0}])
+def test_what_a_pod_says_of_its_cost_is_not_kept(served: Served, cost: dict[str, float]) -> None:
+    assert posted(served, GOOD | {"cost": cost}) == (201, "")
+    assert set(json.loads(served.stored())["cost"].values()) == {0}
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,16 @@ def test_requests_are_counted_on_a_port_of_their_own() -> None:
         assert line in text
 
 
+def test_a_refused_result_is_counted_and_audited(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "asiarch.gateway.audit")
+    with gateway() as served:
+        assert posted(served, GOOD | {"reason": "Preempted"}) == (400, "WrongReason")
+        text = httpx.get(f"{served.metrics_url}/metrics", trust_env=False).text
+    assert 'asiarch_gateway_rejected_total{reason="WrongReason"} 1.0' in text
+    (line,) = (json.loads(r.message) for r in caplog.records if r.name == "asiarch.gateway.audit")
+    assert (line["pod"], line["reason"]) == ("s-0001-propose-a1-x7k2p", "WrongReason")
+
+
 def test_a_context_of_another_version_is_said_to_be_unreadable() -> None:
     with gateway() as served:
         token = ordered(served, a_context())
@@ -157,3 +167,22 @@ def test_a_model_s_reply_is_handed_on() -> None:
         assert (reply.status_code, reply.json()) == (200, {"text": "Why", "tokens": 2})
         refused = served.ask("POST", "/v1/complete", token, b'{"prompt": 3}')
     assert (refused.status_code, refused.json()["reason"]) == (400, "CompletionInvalid")
+
+
+def test_a_result_costs_what_the_gateway_counted_of_its_own_pod() -> None:
+    with gateway(provider=Echo()) as served:
+        token = ordered(served, a_context())
+        stranger = served.cluster.issue("s-0009-propose-a1-x7k2p", "uid-other")
+        for one in (token, token, stranger):
+            assert served.ask("POST", "/v1/complete", one, b'{"prompt": "Why?"}').status_code == 200
+        assert posted(served, GOOD | {"cost": {"tokens": 10**9}}, token) == (201, "")
+        assert json.loads(served.stored())["cost"]["tokens"] == 4
+
+
+def test_a_result_that_comes_again_is_the_same_whatever_was_asked_since() -> None:
+    with gateway(provider=Echo()) as served:
+        token = ordered(served, a_context())
+        assert posted(served, GOOD, token) == (201, "")
+        served.ask("POST", "/v1/complete", token, b'{"prompt": "Why?"}')
+        assert posted(served, GOOD, token) == (200, "")
+        assert json.loads(served.stored())["cost"]["tokens"] == 0

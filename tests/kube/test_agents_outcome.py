@@ -1,10 +1,14 @@
 """What came of an agent's order that left no result: whose fault it is, and what the agent said last."""
 
+import json
+
 import pytest
 
+from asiarch.api.order import Result
 from asiarch.api.reason import Reason
 from asiarch.core import lifecycle
-from tests.kube.orders import an_order
+from asiarch.kube import outcome
+from tests.kube.orders import a_ref, an_order
 from tests.kube.statuses import COMPLETE, a_pod, ended, only, results, the_job
 
 AGENT = an_order("build")
@@ -54,3 +58,21 @@ class TestAnAgent:
     def test_that_crashed_is_tried_again_no_more_often_than_other_lost_attempts(self) -> None:
         found = only(AGENT, a_pod(AGENT, ended("agent", 1), phase="Failed"))
         assert found.reason in lifecycle.LOST - lifecycle.EXCUSED
+
+
+def kept(**said: object) -> dict[str, object]:
+    """An agent's result as the gateway keeps it."""
+    return {"data": {"result.json": json.dumps({"order": AGENT.name, "attempt": 1, **said})}}
+
+
+def test_an_agents_own_failure_is_believed() -> None:
+    found = outcome.brought(a_ref(AGENT), kept(reason="AgentFailed"))
+    assert isinstance(found, Result)
+    assert found.reason == Reason.AGENT_FAILED
+
+
+@pytest.mark.parametrize("reason", sorted(lifecycle.LOST))
+def test_an_agent_that_says_it_was_lost_is_not_believed(reason: Reason) -> None:
+    said = outcome.brought(a_ref(AGENT), kept(reason=reason))
+    assert isinstance(said, str)
+    assert said.startswith(f"reason: found {reason}, wanted none or AgentFailed")

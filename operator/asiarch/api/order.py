@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from asiarch.api.base import ApiModel, Count, Decimal, Digest, Name, Paragraph, Sentence, Tag, Title
-from asiarch.api.reason import Reason
+from asiarch.api.reason import AGENT_REASONS, Reason
 from asiarch.api.search import Contract, Cost, Rung, SearchName
 
 OrderKind = Literal["propose", "build", "repair", "analyze", "train"]
@@ -97,3 +97,14 @@ class Result(ApiModel):
     isolation: Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=16)] = Field(
         (), description="What the process that ran the candidate's code really had."
     )
+
+
+def wrong_reason(result: Result) -> str | None:
+    """What is wrong with the reason in an agent's result, in words; none if nothing is.
+
+    An agent that said it was preempted would be tried again for ever.
+    """
+    if result.reason is None or result.reason in AGENT_REASONS:
+        return None
+    wanted = " or ".join(sorted(AGENT_REASONS))
+    return f"reason: found {result.reason}, wanted none or {wanted}; all else is not the agent's to say."

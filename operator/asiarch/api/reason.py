@@ -71,3 +71,7 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     PAUSED = "Paused"
     RUNNING = "Running"
+
+
+AGENT_REASONS = frozenset({Reason.AGENT_FAILED})
+"""Why an order may have ended by its agent's own word; every other end is found out by those who ran it."""

@@ -148,10 +148,17 @@ def _rung(candidate: Candidate, search: ArchitectureSearch) -> Rung:
 
 
 def _booked(candidate: Candidate, child: Child, around: Surroundings) -> CandidateStatus:
-    """Add what an order cost; of a lost attempt the time since it was named, unless it is known better."""
+    """Add what an order cost; of a lost attempt the time since it was named, unless it is known better.
+
+    Whatever is said of an agent's order, it costs no more than was reserved for it.
+    """
     status, results = candidate.status, child.results or ()
     if status.phase != "Evaluating":
-        cost = Cost(tokens=sum(r.cost.tokens for r in results), usd=sum(r.cost.usd for r in results))
+        most = around.search.status.reservations.get(child.order) or budget.worst_case(
+            around.search.spec, lifecycle.WORK[status.phase], None
+        )
+        tokens, usd = sum(r.cost.tokens for r in results), sum(r.cost.usd for r in results)
+        cost = Cost(tokens=min(tokens, most.tokens), usd=min(usd, most.usd))
     else:
         cost = budget.training_cost(_rung(candidate, around.search), _seconds(candidate, child, around))
     return status.model_copy(update={"cost": status.cost + cost})

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from asiarch.api.fault import shown
 from asiarch.api.names import CANDIDATE, MANAGED_BY, ORDER, PART, POD_UID, SEARCH, result_name
-from asiarch.api.order import Order, OrderKind, Result
+from asiarch.api.order import Order, OrderKind, Result, wrong_reason
 from asiarch.gateway.cluster import AlreadyExistsError, Cluster, Object, UnavailableError
 from asiarch.gateway.contexts import Told
 from asiarch.gateway.refusal import RefusedError
@@ -39,6 +39,8 @@ def read(body: bytes, order: Order) -> Result:
         if found != wanted:
             message = f"{field}: found {shown(found)}, wanted {shown(wanted)}, as the pod's order says."
             raise RefusedError(400, "WrongOrder", message)
+    if wrong := wrong_reason(result):
+        raise RefusedError(400, "WrongReason", wrong)
     brought = [part for part in _PARTS if getattr(result, part) is not None]
     wanted_parts = [_ANSWERS.get(order.kind)] if result.reason is None else []
     if brought != wanted_parts:
@@ -61,11 +63,20 @@ async def keep(cluster: Cluster, caller: Caller, told: Told, result: Result) -> 
         kept = await cluster.get_config_map(caller.namespace, name)
         if kept is None:
             raise UnavailableError(f"ConfigMap {name} came and went") from None
-        if kept.get("data") != body["data"]:
+        if not _says(kept, result):
             message = f"The order {result.order} has another result already; the first one stands."
             raise RefusedError(409, "ResultExists", message) from None
         return False
     return True
+
+
+def _says(kept: Object, result: Result) -> bool:
+    """Whether a kept result says the same; what it cost was counted when it came."""
+    try:
+        first = Result.model_validate_json((kept.get("data") or {}).get(KEY, ""))
+    except ValidationError:
+        return False
+    return first == result.model_copy(update={"cost": first.cost})
 
 
 def _config_map(caller: Caller, told: Told, result: Result) -> Object:

@@ -19,6 +19,7 @@ from asiarch.api.base import timestamp
 from asiarch.gateway import contexts, results
 from asiarch.gateway.cluster import BusyError, Cluster, Contact, UnavailableError
 from asiarch.gateway.limits import Buckets, Limits
+from asiarch.gateway.meter import Meter
 from asiarch.gateway.metrics import Metrics
 from asiarch.gateway.provider import Completion, NoModelError, Provider
 from asiarch.gateway.refusal import RefusedError
@@ -111,6 +112,7 @@ class Gateway:
         self._provider = provider
         self._limits = limits
         self._tokens = Tokens(cluster, clock, limits)
+        self._meter = Meter()
         self._pods = Buckets(limits.pod, clock)
         self._strangers = Buckets(limits.stranger, clock)
 
@@ -122,17 +124,18 @@ class Gateway:
         return web.Response(text=whole.model_dump_json(by_alias=True), content_type="application/json")
 
     async def result(self, request: web.Request) -> web.Response:
-        """Keep a pod's result: 201 for a new one, 200 for the same one again."""
+        """Keep a pod's result with what we counted: 201 for a new one, 200 for the same one again."""
         caller = await self._caller(request)
         body = await self._body(request)
         told = await self._told(request, caller)
-        result = results.read(body, told.context.order)
+        brought = results.read(body, told.context.order)
+        result = brought.model_copy(update={"cost": self._meter.cost(caller.uid)})
         new = await results.keep(self._cluster, caller, told, result)
         return web.json_response({"order": result.order}, status=201 if new else 200)
 
     async def complete(self, request: web.Request) -> web.Response:
         """Ask a language model for a pod."""
-        await self._caller(request)
+        caller = await self._caller(request)
         try:
             question = Completion.model_validate_json(await self._body(request), strict=True)
             reply = await self._provider.complete(question)
@@ -141,6 +144,7 @@ class Gateway:
             raise RefusedError(400, "CompletionInvalid", message) from None
         except NoModelError as error:
             raise RefusedError(501, "ProviderUnavailable", str(error)) from None
+        self._meter.count(caller.uid, reply.tokens)
         return web.Response(text=reply.model_dump_json(by_alias=True), content_type="application/json")
 
     async def livez(self, _: web.Request) -> web.Response:

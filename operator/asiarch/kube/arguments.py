@@ -2,7 +2,7 @@
 
 import argparse
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from asiarch.kube.deployment import START_SECONDS, Deployment, Images
 from asiarch.kube.operate import Settings
@@ -51,12 +51,25 @@ def _parser() -> argparse.ArgumentParser:
     add("--pull-policy", choices=("Always", "IfNotPresent", "Never"), default="IfNotPresent")
     add("--runtime-class", default=None, help="the runtime class of training pods, such as gvisor")
     add(
-        "--patience", type=float, default=1.0, help="times the usual wait for a place or an image (default 1)"
+        "--patience",
+        type=_number(0.01, 1000),
+        default=1.0,
+        help="times the usual wait for a place or an image (default 1)",
     )
-    add("--port", type=int, default=8080, help="where /livez, /readyz and /metrics are served")
+    add("--port", type=_port, default=8080, help="where /livez, /readyz and /metrics are served")
     add("--lease", metavar="NAMESPACE", default=None, help="stand by through a Lease in this namespace")
-    add("--resync", type=float, default=300.0, help="seconds between two full lists (default 300)")
-    add("--writes", type=float, default=100.0, help="writes to the API server per second (default 100)")
+    add(
+        "--resync",
+        type=_number(1, 86_400),
+        default=300.0,
+        help="seconds between two full lists (default 300)",
+    )
+    add(
+        "--writes",
+        type=_number(0.1, 10_000),
+        default=100.0,
+        help="writes to the API server per second (default 100)",
+    )
     add("--kubeconfig", default=None, help="a kubeconfig, instead of the pod's own account")
     return parser
 
@@ -73,3 +86,24 @@ def _address(text: str) -> str:
     except ValueError:
         wanted = "an IP address, such as 192.0.2.7, or nothing"
         raise argparse.ArgumentTypeError(f"found {text!r}, wanted {wanted}") from None
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= 65_535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"found {text!r}, wanted a port of 1 to 65535")
+
+
+def _number(least: float, most: float) -> Callable[[str], float]:
+    """Reads a number within bounds, ends included."""
+
+    def read(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = float("nan")
+        if least <= number <= most:
+            return number
+        raise argparse.ArgumentTypeError(f"found {text!r}, wanted a number of {least:g} to {most:g}")
+
+    return read

@@ -4,15 +4,20 @@ Transport, credentials and their rotation are the `kubernetes` client's.
 """
 
 import json
+import os
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol, Self
 from urllib.parse import quote, urlencode
 
 import aiohttp
+import yaml
 from kubernetes.aio import client, config
 
+from asiarch.api.fault import Fault, ManifestError
 from asiarch.kube.clock import ServerClock
 from asiarch.kube.limits import CrowdedError, Limits
 
@@ -22,6 +27,16 @@ Object = dict[str, Any]
 PAGE = 200
 """Objects of one page of a list: what is held of it as JSON is ten times its size."""
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
+_UNUSABLE = (
+    config.ConfigException,
+    yaml.YAMLError,
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+)
+"""What a kubeconfig raises that can't be used; the last four come of values whose type the client takes for granted."""
 _MOST_QUIET = 30.0
 """Seconds; a server that asks for more is asked again then: one answer must not put us to sleep."""
 
@@ -84,6 +99,7 @@ class Api:
     def __init__(self, configuration: client.Configuration, limits: Limits, watcher: Watcher) -> None:
         """Connect to nothing yet."""
         self.configuration = configuration
+        configuration.client_session_kwargs = {"middlewares": (_once,)}
         self._client = client.ApiClient(configuration)
         self.now = ServerClock()
         self._limits = limits
@@ -187,14 +203,48 @@ class Api:
             self._watcher.api_request(method, kind.plural, code, time.monotonic() - begun)
 
 
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Sends a request once: aiohttp sends a GET, PUT or DELETE again by itself when its connection is lost.
+
+    It does so for two kinds of its errors only, which become another one here: what was sent may have been done.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(str(error) or type(error).__name__) from error
+
+
 async def configured(kubeconfig: str | None) -> client.Configuration:
-    """Credentials of a kubeconfig, or of the pod that we run in; they are read again when they rotate."""
+    """Credentials of a kubeconfig, or of the pod that we run in; they are read again when they rotate.
+
+    Raises ManifestError.
+    """
     configuration = client.Configuration()
-    if kubeconfig is None:
-        config.load_incluster_config(client_configuration=configuration)
-    else:
-        await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+    try:
+        if kubeconfig is None:
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+        context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+        if configuration.cert_file:
+            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    except _UNUSABLE as error:
+        raise ManifestError([_unusable(kubeconfig, error)]) from error
     return configuration
+
+
+def _unusable(kubeconfig: str | None, error: Exception) -> Fault:
+    """What is wrong with the credentials, in words."""
+    said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    if kubeconfig is None:
+        found = f"nothing, and no account of a pod ({said})"
+        return Fault("--kubeconfig", found, "a kubeconfig outside of a cluster", "name one")
+    there = any(Path(part).expanduser().exists() for part in kubeconfig.split(os.pathsep) if part)
+    found = f"{kubeconfig}, which " + (f"can't be used ({said})" if there else "does not exist")
+    wanted = "a kubeconfig whose current context can be used"
+    return Fault("--kubeconfig", found, wanted, "correct the path or the file")
 
 
 def _read(code: int, payload: bytes, retry_after: str | None, limits: Limits) -> Object:

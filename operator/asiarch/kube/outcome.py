@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from asiarch.api.base import Instant
 from asiarch.api.candidate import OrderRef
-from asiarch.api.order import MAX_RESULT_BYTES, Result
+from asiarch.api.order import MAX_RESULT_BYTES, Result, wrong_reason
 from asiarch.api.reason import Reason
 from asiarch.api.search import Cost
 from asiarch.core import lifecycle
@@ -100,7 +100,7 @@ def brought(ref: OrderRef, found: Object) -> Result | str:
         return f"The result can't be read: {error.errors()[0]['msg']}"
     if (result.order, result.attempt) != (ref.name, ref.attempt):
         return f"The result is of {result.order}, attempt {result.attempt}."
-    return result
+    return wrong_reason(result) or result
 
 
 def results(case: Case, indices: int, pods: Sequence[Object]) -> tuple[Result, ...] | None:

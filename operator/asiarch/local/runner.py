@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from asiarch.api.order import Order, Result
+from asiarch.api.order import Order, Result, wrong_reason
 from asiarch.api.reason import Reason
 from asiarch.api.search import Cost
 from asiarch.local.nursery import Exit, Job, Nursery
@@ -66,7 +66,7 @@ class Runner:
         env |= {"ASIARCH_CONTEXT": str(place / "context.json"), "ASIARCH_RESULT": str(place / "result.json")}
         job = self._job(order, order.name, self._modules.agent, env, place)
         ended = await self._run(self._trusted, job)
-        return _result(order, place / "result.json", ended, 0.0)
+        return _result(order, read_agents_result(place / "result.json"), ended, 0.0)
 
     async def train(self, order: Order, code: Path, place: Path) -> Result:
         """Measure the file `code`: the referee decides, and the player goes when the referee has gone."""
@@ -93,7 +93,7 @@ class Runner:
             isolation = await self._dismiss(player, f"{key}-player")
         finally:
             shutil.rmtree(sockets, ignore_errors=True)
-        measured = _result(order, result, ended, time.monotonic() - begun)
+        measured = _result(order, read_result(result), ended, time.monotonic() - begun)
         measured = measured.model_copy(update={"isolation": isolation})
         # What the referee wrote doesn't know how the player was held; whoever recovers the result shall.
         write_whole(result, measured.model_dump_json(by_alias=True, exclude_defaults=True))
@@ -163,15 +163,14 @@ def _player(job: Job, sockets: Path) -> Job:
     )
 
 
-def _result(order: Order, path: Path, ended: Exit, used: float) -> Result:
-    """Read the result that a process of ours left; its exit says why there is none."""
+def _result(order: Order, read: Result | None, ended: Exit, used: float) -> Result:
+    """The result that a process of ours left; its exit says why there is none."""
     blank = Result(
         order=order.name, attempt=order.attempt, index=order.index, cost=Cost(seconds=round(used, 3))
     )
     if ended.timed_out:
         message = f"Ran longer than {order.seconds} s and was killed with all its processes."
         return blank.model_copy(update={"reason": Reason.DEADLINE_EXCEEDED, "message": message})
-    read = read_result(path)
     if read is not None and (read.order, read.attempt, read.index) == (
         order.name,
         order.attempt,
@@ -189,3 +188,12 @@ def read_result(path: Path) -> Result | None:
         return Result.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
+
+
+def read_agents_result(path: Path) -> Result | None:
+    """Read an agent's result file; a reason that isn't the agent's to give is a failure of the agent."""
+    read = read_result(path)
+    wrong = None if read is None else wrong_reason(read)
+    if read is None or wrong is None:
+        return read
+    return read.model_copy(update={"reason": Reason.AGENT_FAILED, "message": wrong})

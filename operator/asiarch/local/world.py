@@ -25,7 +25,7 @@ from asiarch.core.actions import (
 from asiarch.core.context import context
 from asiarch.core.observation import Child, Observation, Record, record
 from asiarch.local.nursery import NurseryError
-from asiarch.local.runner import Runner, read_result
+from asiarch.local.runner import Runner, read_agents_result, read_result
 from asiarch.local.store import Store
 
 
@@ -167,7 +167,7 @@ class LocalWorld:
             rung = self._search.spec.evaluation.ladder[candidate.status.rung]
             results = [read_result(place / f"result-{index}.json") for index in range(rung.seeds)]
         else:
-            results = [read_result(place / "result.json")]
+            results = [read_agents_result(place / "result.json")]
         done = tuple(r for r in results if r is not None)
         if len(done) < len(results):
             message = "The run ended while this order was under way."
