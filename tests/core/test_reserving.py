@@ -6,7 +6,7 @@ import pytest
 
 from asiarch.api.base import timestamp
 from asiarch.api.candidate import Candidate
-from asiarch.api.names import PAUSE
+from asiarch.api.names import PAUSE, VETO
 from asiarch.api.order import Result
 from asiarch.api.reason import Reason
 from asiarch.api.search import Agents, ArchitectureSearch, Budget, Cost, OrderCost, SearchStatus, Stop
@@ -125,7 +125,7 @@ def test_what_was_spent_is_said_at_once_where_nothing_follows(*, approval: bool,
 
 
 def test_a_lost_order_takes_the_next_ones_reservation_over() -> None:
-    search, candidate = proposed(searching(tokens=200))
+    search, candidate = proposed(searching(tokens=300))
     lost = ended(candidate, Result(order=PAIR[0], attempt=1, reason=Reason.LOST, message="gone"))
     plan = reconcile(an_observation(search, *BASELINES, candidate, children=[lost]), T0 + 101)
     again = named(plan)
@@ -136,6 +136,24 @@ def test_a_lost_order_takes_the_next_ones_reservation_over() -> None:
     building = named(plan).status.order
     assert building is not None
     assert building.name == PAIR[1]
+
+
+def test_what_is_settled_is_free_for_others_once_that_is_written() -> None:
+    two = Agents(parallelism=1, order_cost=OrderCost(tokens=100))
+    search = a_search(ladder=(GATES, RECALL), agents=two, budget=Budget(candidates=2, tokens=190))
+    first, second = (a_candidate(n, phase="Proposing", code=None) for n in (2, 3))
+    plan = reconcile(an_observation(search, *BASELINES, first, second), T0 + 100)
+    search, first = after(plan, search), named(plan)
+    vetoed = first.metadata.model_copy(update={"annotations": {VETO: "true"}})
+    first = first.model_copy(update={"metadata": vetoed})
+    seen = an_observation(search, *BASELINES, first, second, children=[with_an_idea(first)])
+    plan = reconcile(seen, T0 + 101)
+    assert named(plan).name == first.name
+    assert after(plan, search).status.phase == "Running"
+    plan = reconcile(an_observation(after(plan, search), *BASELINES, named(plan), second), T0 + 102)
+    order = named(plan).status.order
+    assert order is not None
+    assert order.name == "s-0003-propose-a1"
 
 
 def test_nobody_who_waits_gets_nothing_since_another_was_promised_more() -> None:
@@ -162,7 +180,7 @@ def test_a_budget_that_was_lowered_holds_for_what_was_promised() -> None:
 
 def test_an_order_that_costs_more_by_now_is_reserved_anew_before_it_is_named() -> None:
     dearer = Agents(parallelism=1, order_cost=OrderCost(tokens=130))
-    search = a_search(ladder=(GATES, RECALL), agents=dearer, budget=Budget(candidates=1, tokens=200))
+    search = a_search(ladder=(GATES, RECALL), agents=dearer, budget=Budget(candidates=1, tokens=230))
     plan, later = next_after(search)
     assert isinstance(plan.statuses[0], SearchWrite)
     assert later.status.reservations[PAIR[1]].tokens == 130

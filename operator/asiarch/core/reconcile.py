@@ -1,6 +1,6 @@
 """One turn's decision: the search and its candidates are moved on together, as one pure function."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from asiarch.api.base import Instant, instant, timestamp
 from asiarch.api.candidate import Candidate, RungResult
@@ -42,7 +42,8 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
     reserved, spent = _reservations(seen), budget.spent(records.values())
     granted = orders.Grants({}, orders.promised(seen.search, live))
     if judged.starts:
-        granted = orders.grant(seen.search, live, spent, _unsettled(reserved, seen, live), now)
+        # What was settled in this turn is still reserved, and not spent, until that is written.
+        granted = orders.grant(seen.search, live, budget.spent(seen.records.values()), reserved, now)
     creations = _creations(seen, moved, records, judged, now) if granted.short is None else ()
     final = [_sealed(_ordered(c, granted, seen.search, now), seen, now) for c in moved]
     # What falls with this turn is free in the next one, which follows at once.
@@ -201,12 +202,6 @@ def _reservations(seen: Observation) -> dict[str, Cost]:
             found[first] = known.get(first) or orders.worst_case(seen.search, candidate)
             found |= {name: known[name] for name in then if name in known}
     return found
-
-
-def _unsettled(reserved: Mapping[str, Cost], seen: Observation, live: list[Candidate]) -> dict[str, Cost]:
-    """Reservations without those of orders that were settled in this turn: what is spent isn't reserved as well."""
-    over = _named(seen.live) - _named(live)
-    return {name: cost for name, cost in reserved.items() if name not in over}
 
 
 def _settles(seen: Observation, live: list[Candidate]) -> bool:
