@@ -31,7 +31,8 @@ def grant(
 
     Before all others come those that have been promised: see `promised`. With an order that is reserved now, the one
     that follows it in the same kind of slot is, too, where the budget has room for it when everybody has been served:
-    that spares a write of the search.
+    that spares a write of the search. What this turn settles is still in `reserved`, and not yet in `spent`: it is so
+    until that is written.
     """
     live = tuple(live)
     added = promised(search, live)

@@ -42,7 +42,6 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
     reserved, spent = _reservations(seen), budget.spent(records.values())
     granted = orders.Grants({}, orders.promised(seen.search, live))
     if judged.starts:
-        # What was settled in this turn is still reserved, and not spent, until that is written.
         granted = orders.grant(seen.search, live, budget.spent(seen.records.values()), reserved, now)
     creations = _creations(seen, moved, records, judged, now) if granted.short is None else ()
     final = [_sealed(_ordered(c, granted, seen.search, now), seen, now) for c in moved]
