@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from asiarch.api.reason import Reason
 from asiarch.core.actions import Plan
-from asiarch.kube.client import JOBS, SEARCHES, Object
+from asiarch.kube.client import JOBS, SEARCHES, ApiError, Kind, Object
 from asiarch.kube.cluster import SELECTORS, Cluster
 from asiarch.kube.world import KubeWorld
 from asiarch.loop import turn
@@ -68,6 +68,19 @@ class Scene:
         self.hear()
         self.world.begin(self.now)
         return await turn(self.world, "s", self.now)
+
+    def fail(self, kind: Kind, error: ApiError) -> None:
+        """Answer whoever creates an object of this kind like this, until all is well again."""
+
+        def refuse(verb: str, asked: Kind, _name: str) -> None:
+            if (verb, asked) == ("create", kind):
+                raise error
+
+        self.memory.before = refuse
+
+    def heal(self) -> None:
+        """Answer as an API server does."""
+        self.memory.before = lambda *_: None
 
     async def turns(self, count: int) -> None:
         """Take so many turns."""

@@ -127,8 +127,15 @@ def test_an_ordinal_below_the_baselines_is_no_users() -> None:
     assert (found.name, found.ordinal) == ("s-0000", 0)
 
 
-def test_one_whose_name_another_bears_is_kept_under_one_of_its_own() -> None:
+@pytest.mark.parametrize("seen", [True, False])
+def test_one_whose_name_another_bears_is_kept_under_one_of_its_own_with_what_it_may_cost(
+    *, seen: bool
+) -> None:
     waiting = a_record(-1, phase="Pending", name="s-0002", origin="User")
     there = records(a_record(0), a_record(1), waiting)
-    (found,) = lost(a_search(), there, {**there, "s-0002": a_record(2, cost=SPENT)}, {})
-    assert (found.name, found.ordinal, found.cost) == ("s-0002-gone", 2, SPENT)
+    order = OrderRef(name="s-0002-build-a1", kind="build", attempt=1, deadline="2026-01-01T00:20:00Z")
+    gone = a_candidate(2, phase="Building", order=order)
+    before = {**there, gone.name: record(gone)} if seen else {}
+    status = SearchStatus(counts=Counts(baselines=2, proposed=2), reservations={order.name: SPENT})
+    first, *_ = lost(a_search(status=status), there, before, {gone.name: gone} if seen else {})
+    assert (first.name, first.ordinal, first.cost) == ("s-0002-gone", 2, SPENT)

@@ -12,20 +12,8 @@ from tests.builders import T0
 from tests.kube.orders import a_job, an_order, searching
 from tests.kube.scene import FIRST, NAMESPACE, Scene, played
 
-
-def refuse_jobs(scene: Scene) -> None:
-    """As a quota does."""
-
-    def refuse(verb: str, kind: Kind, _name: str) -> None:
-        if (verb, kind) == ("create", JOBS):
-            raise ApiError(403, "Forbidden", "exceeded quota: none")
-
-    scene.memory.before = refuse
-
-
-def allow_jobs(scene: Scene) -> None:
-    """As when the quota goes."""
-    scene.memory.before = lambda *_: None
+FULL = ApiError(403, "Forbidden", "exceeded quota: none")
+"""As a quota refuses."""
 
 
 def status(scene: Scene, kind: Kind = CANDIDATES, name: str = FIRST) -> Object:
@@ -44,11 +32,11 @@ async def suspend(scene: Scene) -> None:
 def test_what_an_earlier_process_was_refused_is_started_by_the_next_at_no_cost() -> None:
     async def scenario(scene: Scene) -> None:
         await scene.apply()
-        refuse_jobs(scene)
+        scene.fail(JOBS, FULL)
         await scene.turns(6)
         assert status(scene)["reason"] == "QuotaExceeded"
         scene.restart()
-        allow_jobs(scene)
+        scene.heal()
         await scene.turns(3)
         assert scene.jobs() == [f"{FIRST}-train-gates-a1"]
         assert "reason" not in status(scene)
@@ -60,11 +48,11 @@ def test_what_an_earlier_process_was_refused_is_started_by_the_next_at_no_cost()
 def test_a_suspended_search_takes_a_refused_order_back_at_no_cost() -> None:
     async def scenario(scene: Scene) -> None:
         await scene.apply()
-        refuse_jobs(scene)
+        scene.fail(JOBS, FULL)
         await scene.turns(6)
         await suspend(scene)
         await scene.turns(3)
-        allow_jobs(scene)
+        scene.heal()
         scene.clock += 600
         await scene.turns(3)
         assert scene.jobs() == []
@@ -98,7 +86,7 @@ def test_training_that_is_over_makes_room_at_once_where_jobs_are_refused(*, refu
         }
         await scene.memory.create(JOBS, NAMESPACE, over)
         if refused:
-            refuse_jobs(scene)
+            scene.fail(JOBS, FULL)
         await scene.turns(6)
         assert (over["metadata"]["name"] in scene.jobs()) is not refused
 

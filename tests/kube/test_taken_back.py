@@ -87,16 +87,6 @@ def test_an_order_whose_job_is_nowhere_is_stopped_at_the_cost_of_the_time_since_
     played(scenario)
 
 
-def fail_jobs(scene: Scene, error: ApiError) -> None:
-    """Answer every wish for a Job like this."""
-
-    def fail(verb: str, kind: Kind, _name: str) -> None:
-        if (verb, kind) == ("create", JOBS):
-            raise error
-
-    scene.memory.before = fail
-
-
 def test_what_is_asked_for_again_can_not_have_come_and_gone() -> None:
     assert UNSURE + GRACE < KEPT_AGENT
 
@@ -109,7 +99,7 @@ def test_an_agent_that_brought_its_result_while_we_were_cut_off_is_not_sent_agai
             "spec": {"searchName": "s", "origin": "User", "idea": "Gate the keys.", "seed": 5},
         }
         candidate = await scene.memory.create(CANDIDATES, NAMESPACE, mine)
-        fail_jobs(scene, ApiError(0, "Unreachable", "reset"))
+        scene.fail(JOBS, ApiError(0, "Unreachable", "reset"))
         for _ in range(8):
             with suppress(ApiError):
                 await scene.turn()
@@ -124,7 +114,7 @@ def test_an_agent_that_brought_its_result_while_we_were_cut_off_is_not_sent_agai
             "data": {"result.json": message(result)},
         }
         await scene.memory.create(CONFIG_MAPS, NAMESPACE, brought)
-        scene.memory.before = lambda *_: None
+        scene.heal()
         await scene.turns(2)
         assert "mine-build-a1" not in scene.jobs()
         assert scene.memory.objects[CANDIDATES.plural, NAMESPACE, "mine"]["status"]["phase"] == "Evaluating"
@@ -136,7 +126,7 @@ def test_a_webhook_that_doesnt_answer_is_waited_for_at_no_cost() -> None:
     async def scenario(scene: Scene) -> None:
         await scene.apply()
         words = 'Internal error occurred: failed calling webhook "mjob.kb.io": connection refused'
-        fail_jobs(scene, ApiError(500, "InternalError", words))
+        scene.fail(JOBS, ApiError(500, "InternalError", words))
         for _ in range(8):
             await scene.turn()
             scene.clock += UNSURE
@@ -144,7 +134,7 @@ def test_a_webhook_that_doesnt_answer_is_waited_for_at_no_cost() -> None:
         await scene.turn()
         assert status(scene)["reason"] == "JobRejected"
         assert "failed calling webhook" in status(scene)["message"]
-        scene.memory.before = lambda *_: None
+        scene.heal()
         scene.clock += 600
         await scene.turns(3)
         assert scene.jobs() == [f"{FIRST}-train-gates-a1"]

@@ -137,19 +137,15 @@ def degraded(scene: Scene) -> Object:
 def test_a_quota_on_what_we_keep_is_told_and_waited_for(kind: Kind, what: str) -> None:
     async def scenario(scene: Scene) -> None:
         await scene.apply()
-
-        def refuse(verb: str, asked: Kind, _name: str) -> None:
-            if (verb, asked) == ("create", kind):
-                raise ApiError(403, "Forbidden", "exceeded quota: small, requested: 1, used: 3, limited: 3")
-
-        scene.memory.before = refuse
+        full = "exceeded quota: small, requested: 1, used: 3, limited: 3"
+        scene.fail(kind, ApiError(403, "Forbidden", full))
         for _ in range(4):
             with suppress(ApiError):
                 await scene.turn()
         assert degraded(scene)["reason"] == "QuotaExceeded"
         assert degraded(scene)["message"].startswith(what)
         assert "quota: small" in degraded(scene)["message"]
-        scene.memory.before = lambda *_: None
+        scene.heal()
         await scene.turns(6)
         assert scene.troubles == []
         assert scene.jobs() == [f"{FIRST}-train-gates-a1"]
@@ -183,15 +179,10 @@ def test_a_predecessors_file_is_waited_out_and_not_taken_for_ours() -> None:
 def test_a_job_that_may_have_come_and_gone_while_we_were_cut_off_is_not_started_again() -> None:
     async def scenario(scene: Scene) -> None:
         await scene.apply()
-
-        def cut_off(verb: str, kind: Kind, _name: str) -> None:
-            if (verb, kind) == ("create", JOBS):
-                raise ApiError(0, "Unreachable", "reset")
-
-        scene.memory.before = cut_off
+        scene.fail(JOBS, ApiError(0, "Unreachable", "reset"))
         with pytest.raises(ApiError):
             await scene.turns(5)
-        scene.memory.before = lambda *_: None
+        scene.heal()
         scene.clock += UNSURE + 1
         await scene.turn()
         scene.clock += GRACE + 1
@@ -204,15 +195,10 @@ def test_a_job_that_may_have_come_and_gone_while_we_were_cut_off_is_not_started_
 def test_a_job_whose_answer_got_lost_a_moment_ago_is_asked_for_again() -> None:
     async def scenario(scene: Scene) -> None:
         await scene.apply()
-
-        def cut_off(verb: str, kind: Kind, _name: str) -> None:
-            if (verb, kind) == ("create", JOBS):
-                raise ApiError(0, "Unreachable", "reset")
-
-        scene.memory.before = cut_off
+        scene.fail(JOBS, ApiError(0, "Unreachable", "reset"))
         with pytest.raises(ApiError):
             await scene.turns(5)
-        scene.memory.before = lambda *_: None
+        scene.heal()
         await scene.turn()
         assert scene.jobs() == [f"{FIRST}-train-gates-a1"]
 

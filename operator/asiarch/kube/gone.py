@@ -24,10 +24,11 @@ def lost(
     that no budget is won back by deleting.
     """
     gaps = _gaps(search, records, before)
-    seen = {r.ordinal: r for r in before.values() if r.ordinal in gaps and r.name not in records}
-    costs = {r.ordinal: r.cost for r in before.values()}
+    seen = {r.ordinal: r for r in before.values()}
     found = [
-        _deleted(seen[gap]) if gap in seen else _unseen(search, gap, costs.get(gap, Cost()), records)
+        _deleted(seen[gap])
+        if gap in seen and seen[gap].name not in records
+        else _unseen(search, gap, seen[gap].cost if gap in seen else Cost(), records)
         for gap in gaps
     ]
     if found:
@@ -35,14 +36,16 @@ def lost(
         found[0] = replace(found[0], cost=found[0].cost + rest)
     names = {*records, *(r.name for r in found)}
 
-    def open_orders(name: str) -> Iterable[str]:
+    def open_orders(gone: Record) -> Iterable[str]:
         """What may have run of a candidate that isn't in its cost: of one that was seen, the order that it named."""
-        if name not in before:
+        if gone.ordinal not in seen:
+            name = candidate_name(search.name, gone.ordinal)
             return (order for order in search.status.reservations if _whose(order, names) == name)
-        ref = last[name].status.order if name in last else None
+        candidate = last.get(seen[gone.ordinal].name)
+        ref = None if candidate is None else candidate.status.order
         return () if ref is None else (ref.name,)
 
-    return [replace(r, cost=r.cost + _reserved(search, open_orders(r.name))) for r in found]
+    return [replace(r, cost=r.cost + _reserved(search, open_orders(r))) for r in found]
 
 
 def _reserved(search: ArchitectureSearch, names: Iterable[str]) -> Cost:

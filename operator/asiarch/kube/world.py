@@ -193,12 +193,12 @@ class KubeWorld:
             async for page in self._cluster.api.pages(CANDIDATES, self._namespace, f"{SEARCH}={search}"):
                 for one in page.items:
                     self._cluster.stores.candidates.apply(one)
-        known_now = self._search(search)
-        for name in self._passed.unsure(known_now, live):
+        newest = self._search(search)
+        for name in self._passed.unsure(newest, live):
             found = await self._cluster.api.get(CANDIDATES, self._namespace, name)
             if found is not None:
                 self._cluster.stores.candidates.apply(found)
-        self._passed.looked(known_now)
+        self._passed.looked(newest)
 
     def _search(self, name: str) -> ArchitectureSearch:
         held = self._cluster.stores.searches.get(self._namespace, name)
