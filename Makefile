@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 UV := $(VENV)/bootstrap/bin/uv
 READY := $(VENV)/.stamp-ready
 WORKERS ?= auto
-GENERATED := tests/api/test_definitions.py tests/api/test_reasons_doc.py tests/core/test_lifecycle_doc.py tests/helm/test_generated.py
+GENERATED := tests/api/test_definitions.py tests/api/test_reasons_doc.py tests/core/test_lifecycle_doc.py tests/helm/test_generated.py \
+	tests/kube/test_metrics_doc.py
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -28,18 +29,19 @@ demo: $(READY) ## Run a whole search on this machine, from set-up to report.
 test: test-here test-cluster ## Run the tests: those on this machine, then those on a control plane; test-sweep, -faults, -node, -table are apart.
 
 test-here: $(READY) ## Run what needs no cluster; core and API must be covered to the last branch.
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not gpu and not cluster and not node and not table' --cov --cov-report=
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations=15 -m 'not gpu and not cluster and not node and not table' --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=100
 
 test-cluster: $(READY) ## Run searches on a real API server, with a playing kubelet; builds Kubernetes if it isn't at hand.
 	$(BIN)/python -m tests.cluster.binaries
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'cluster and not node' tests/cluster
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25 -m 'cluster and not node' tests/cluster
 
 test-sweep: $(READY) ## Kill the operator around every write of a search, once each; half an hour.
 	$(BIN)/python -m tests.cluster.sweep
 
-test-faults: $(READY) ## Run the fault tests at full length: 20 seeds of faulty calls, long outages and silences; a quarter of an hour.
-	ASIARCH_FULL=1 $(BIN)/pytest -n 2 tests/cluster/test_noise.py tests/cluster/test_watches.py tests/cluster/test_outages.py
+test-faults: $(READY) ## Run the fault tests at full length: 20 seeds of faulty calls, long outages and silences, all planted bugs; 20 minutes.
+	ASIARCH_FULL=1 $(BIN)/pytest -n 2 tests/cluster/test_noise.py tests/cluster/test_watches.py tests/cluster/test_outages.py \
+		tests/cluster/test_planted.py
 
 test-node: $(READY) ## Run a search in pods of a real kubelet, from images built here; wants root.
 	$(BIN)/pytest -m node tests/cluster/node
@@ -69,6 +71,7 @@ generated: $(READY) ## Check that what is made from the types, crds/ and parts o
 crds: $(READY) ## Write crds/ anew from the types.
 	$(BIN)/python -m tests.api.generate
 	$(BIN)/python -m tests.helm.generate
+	$(BIN)/python -m tests.kube.generate
 
 bench: $(READY) ## Print the benchmarks' tables; wants an idle machine.
 	$(BIN)/python -m tests.bench.core

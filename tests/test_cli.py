@@ -1,5 +1,6 @@
 """The command line as a user meets it: bad input is refused with one clear message, exit code 2 and nothing started."""
 
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -245,6 +246,21 @@ def test_outside_of_a_cluster_a_service_wants_a_kubeconfig(
         "--kubeconfig: found nothing, and no account of a pod (Service host/port is not set), "
         "wanted a kubeconfig outside of a cluster; name one. Nothing was started.\n"
     )
+
+
+BUSY = {"operate": "--port", "gateway": "--metrics-port"}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_port_that_somebody_else_has_is_refused(run: Run, tmp_path: Path, service: str) -> None:
+    kubeconfig, option = tmp_path / "kubeconfig", BUSY[service]
+    kubeconfig.write_text(a_kubeconfig(server="http://127.0.0.1:1"))
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, _, err = run(*SERVICES[service], "--kubeconfig", kubeconfig, option, str(port))
+    assert code == cli.EXIT_USAGE
+    assert err.startswith(f"{option}: found {port}, where nothing can be served (")
+    assert err.endswith("wanted a port that is free; name another one. Nothing was started.\n")
 
 
 @pytest.mark.parametrize("flag", ["--port", "--metrics-port"])

@@ -60,7 +60,7 @@ def test_an_examples_budget_has_room_for_every_rung(path: Path) -> None:
     found = loaded(path)
     if isinstance(found, ArchitectureSearch):
         worst = (budget.worst_case(found.spec, "train", rung) for rung in found.spec.evaluation.ladder)
-        assert budget.shortage(found.spec.budget, budget.total(worst)) is None
+        assert budget.shortage(found.spec.budget, budget.total(worst)) == ()
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=named)

@@ -1,6 +1,6 @@
 """The loop: observe one search, decide, commit, carry out; what a crash leaves undone the next turn completes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from asiarch.api.base import Instant
@@ -22,9 +22,15 @@ class World(Protocol):
         """Do what was planned; what was done already is success."""
 
 
-async def turn(world: World, search: str, now: Instant) -> Plan:
-    """Observe one search, decide, write intents, then act; returns what was planned."""
+async def turn(
+    world: World, search: str, now: Instant, tell: Callable[[Plan], None] = lambda _: None
+) -> Plan:
+    """Observe one search, decide, write intents, then act; returns what was planned.
+
+    `tell` is told of the plan once it is written: what is done of it may fail, and then it is planned again.
+    """
     plan = reconcile(await world.observe(search), now)
     await world.commit(plan.statuses)
+    tell(plan)
     await world.carry_out(plan.actions)
     return plan

@@ -51,6 +51,7 @@ def changed(document: Document, path: str, value: Any = GONE) -> Document:
 LADDER = "spec/evaluation/ladder"
 SHIPPED = "softmax-attention, linear-attention, gated-linear-attention, delta-net, gated-delta-net"
 SHIPPED += ", fixed-decay, no-mixing"
+DURATION = "whole seconds, minutes or hours, such as 90s, 15m or 48h, at most 99999h"
 NAMES = "lower-case letters, digits and '-', with a letter or a digit at both ends"
 
 GOOD_SEARCHES: tuple[tuple[str, Any], ...] = (
@@ -62,8 +63,10 @@ GOOD_SEARCHES: tuple[tuple[str, Any], ...] = (
     ("spec/stop", {"deadline": "2026-02-28T23:59:59Z", "targetFitness": "0.95", "patience": 5}),
     ("spec/budget/usd", "0.5"),
     ("spec/budget/wallClock", "48h"),
+    ("spec/retention/ttl", "99999h"),
     ("spec/evaluation/parameters", 2),
     (f"{LADDER}/1/resources", {"nvidia.com/gpu": 1}),
+    (f"{LADDER}/1/resources", {"nvidia.com/mig-1g.10gb": 1, "rdma/hca_shared": 2}),
     (f"{LADDER}/1/promote", {"top": 0.001}),
     (f"{LADDER}/1/model", {"width": 48, "heads": 3}),
     (f"{LADDER}/0", {"name": "only", "task": "SyntheticRecall"}),
@@ -118,15 +121,20 @@ BAD_SEARCHES: tuple[tuple[str, Any, str], ...] = (
         "20\n",
         'spec.budget.usd: found "20\\n", wanted a decimal number of at least 0 in quotes, such as "20".',
     ),
-    (
-        "spec/budget/wallClock",
-        "-5m",
-        'spec.budget.wallClock: found "-5m", wanted whole seconds, minutes or hours, such as 90s, 15m or 48h.',
+    *(
+        (path.replace(".", "/"), value, f'{path}: found "{value}", wanted {DURATION}.')
+        for path, value in (
+            ("spec.budget.wallClock", "-5m"),
+            ("spec.budget.wallClock", "5M"),
+            ("spec.budget.wallClock", "1000000000s"),
+            ("spec.agents.deadline", "10000000m"),
+            ("spec.retention.ttl", "99999999h"),
+        )
     ),
     (
-        "spec/budget/wallClock",
-        "5M",
-        'spec.budget.wallClock: found "5M", wanted whole seconds, minutes or hours, such as 90s, 15m or 48h.',
+        f"{LADDER}/1/deadline",
+        "100000h",
+        f'spec.evaluation.ladder[1].deadline: found "100000h", wanted {DURATION}.',
     ),
     ("spec/budget", None, "spec.budget: found null, wanted a mapping."),
     ("spec/budget", [], "spec.budget: found [], wanted a mapping."),
@@ -291,8 +299,26 @@ BAD_SEARCHES: tuple[tuple[str, Any, str], ...] = (
     ),
     (
         f"{LADDER}/1/resources",
-        {"x" * 254: 1},
+        {f"{'x' * 250}/gpu": 1},
         f'spec.evaluation.ladder[1].resources: found {{"{"x" * 57}…, wanted keys of at most 253 characters.',
+    ),
+    *(
+        (
+            f"{LADDER}/1/resources",
+            {name: 1},
+            f'spec.evaluation.ladder[1].resources: found {{"{name}": 1}}, wanted extended resources alone, such as'
+            " nvidia.com/gpu; say cores and memory in the rung's `cpu` and `memory`.",
+        )
+        for name in (
+            "cpu",
+            "memory",
+            "gpu",
+            "hugepages-2Mi",
+            "kubernetes.io/cpu",
+            "x.kubernetes.io/y",
+            "a.b/",
+            "/c",
+        )
     ),
     (
         "spec/stop/deadline",

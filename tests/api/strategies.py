@@ -21,11 +21,12 @@ _LONGEST = 12
 
 
 @cache
-def documents(kind: str) -> Values:
-    """Documents that keep every bound and every rule of a kind."""
+def documents(kind: str, *, fresh: bool = False) -> Values:
+    """Documents that keep every bound and every rule of a kind; with an empty status where they are `fresh`."""
     schema = crd.schema(kind)["properties"]
     name = values(schema["metadata"]["properties"]["name"])
-    parts = st.tuples(name, values(schema["spec"]), values(schema["status"]))
+    status = st.just({}) if fresh else values(schema["status"])
+    parts = st.tuples(name, values(schema["spec"]), status)
     return parts.map(lambda drawn: _MEND[kind](_document(kind, *drawn)))
 
 
@@ -115,6 +116,10 @@ def _mend_source(holder: Any) -> None:
 
 def _mend_rung(rung: Any, *, may_be_gates: bool) -> None:
     rung["name"] = rung["name"].replace("-r", "-q")
+    if "resources" in rung:
+        rung["resources"] = {
+            f"example.com/{n}": rung["resources"][key] for n, key in enumerate(rung["resources"])
+        }
     if rung["task"] == "Gates" and not may_be_gates:
         rung["task"] = "SyntheticRecall"
     rung.pop("dataset", None)

@@ -9,7 +9,7 @@ import pytest
 from asiarch.api import crd
 from asiarch.api.bounds import PATTERNS
 from asiarch.api.rules import RULES
-from asiarch.api.schema import INT_OR_STRING, LIST_KEYS, LIST_TYPE, Schema
+from asiarch.api.schema import INT_OR_STRING, LIST_KEYS, LIST_TYPE, MAP_TYPE, Schema
 from asiarch.api.schema import RULES as VALIDATIONS
 from tests.api import generate
 
@@ -84,6 +84,14 @@ def test_the_keyed_lists_are_those_that_several_hands_edit() -> None:
         "ArchitectureSearch.spec.evaluation.ladder": ["name"],
         "ArchitectureSearch.status.conditions": ["type"],
         "Candidate.status.conditions": ["type"],
+    }
+
+
+def test_the_maps_of_a_status_have_one_writer() -> None:
+    """An account of who set each of hundreds of reservations would be larger than they are."""
+    maps = {path: node.get(MAP_TYPE) for path, node in of_type("object") if "additionalProperties" in node}
+    assert {path: kind for path, kind in maps.items() if ".status." in path and "[]" not in path} == {
+        "ArchitectureSearch.status.reservations": "atomic"
     }
 
 

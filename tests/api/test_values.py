@@ -43,6 +43,11 @@ def test_costs_add_up() -> None:
     assert one + one == Cost(seconds=2, gpu_seconds=4, tokens=6, usd=8)
 
 
+def test_a_sum_of_costs_stops_at_its_bound_and_is_never_refused() -> None:
+    dear = Cost(seconds=1e18, gpu_seconds=6e17, tokens=10**18, usd=999_999_999_999.0)
+    assert dear + dear == Cost(seconds=1e18, gpu_seconds=1e18, tokens=10**18, usd=1_999_999_999_998.0)
+
+
 def test_objects_are_called_by_their_names() -> None:
     assert (a_search(name="s").name, a_candidate(7).name) == ("s", "s-0007")
 

@@ -16,6 +16,8 @@ Object = dict[str, Any]
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 _ORDER = re.compile(r"^(?P<candidate>.+?)-(?:propose|build|repair|analyze|train)(?:-.+)?-a\d+$")
 _RESULT = re.compile(r"^(?P<order>.+)-result$")
+_CHOSEN = re.compile(r"job(?:\+|%20)in(?:\+|%20)(?:%28|\()([a-z0-9-]+?)-\d{4}-")
+"""The search of the first Job that a deletion of many names."""
 _POD = re.compile(r"^(?P<order>.+)-[a-z0-9]{5}$")
 
 
@@ -59,7 +61,8 @@ def _call(line: Object) -> Call:
         user=line["user"].get("username", ""),
         verb=line["verb"],
         resource=target.get("resource", "") + subresource,
-        name=target.get("name", ""),
+        name=target.get("name")
+        or (chosen[1] if (chosen := _CHOSEN.search(line.get("requestURI", ""))) else ""),
         code=line.get("responseStatus", {}).get("code", 0),
         received=instant(line["requestReceivedTimestamp"]),
         answered=instant(line["stageTimestamp"]),
@@ -85,8 +88,29 @@ class Tally:
         return tally
 
 
-def reactions(found: Sequence[Call], operator: str) -> list[float]:
-    """Seconds from each order's end, as the API server has it, to the answer to its candidate's next status write.
+@dataclass(frozen=True)
+class Span:
+    """A stretch of time that belongs to one search, or to none."""
+
+    begin: Instant
+    end: Instant
+    search: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """How long it was."""
+        return self.end - self.begin
+
+    def meets(self, others: Iterable["Span"]) -> bool:
+        """Whether one of others has a moment in common with it, and its search if it has one."""
+        return any(
+            other.begin < self.end and self.begin < other.end and other.search in ("", self.search)
+            for other in others
+        )
+
+
+def reactions(found: Sequence[Call], operator: str) -> list[Span]:
+    """From each order's end, as the API server has it, to the answer to its candidate's next status write.
 
     An order ends with its result's ConfigMap, or with the last status of its training pod.
     """
@@ -100,7 +124,29 @@ def reactions(found: Sequence[Call], operator: str) -> list[float]:
             _note(call, ends, pods)
     ends += pods.values()
     waits = (min((t for t in writes[name] if t >= moment), default=None) for moment, name in ends)
-    return [t - moment for (moment, _), t in zip(ends, waits, strict=True) if t is not None]
+    return [
+        Span(moment, t, name.rpartition("-")[0])
+        for (moment, name), t in zip(ends, waits, strict=True)
+        if t is not None
+    ]
+
+
+def lists(found: Iterable[Call], operator: str) -> list[Span]:
+    """When the operator listed everything: all pages that follow each other within a second."""
+    spans: list[Span] = []
+    pages = sorted((c.received, c.answered) for c in found if c.user == operator and c.verb == "list")
+    for begin, end in pages:
+        if spans and begin - spans[-1].end < 1.0:
+            spans[-1] = Span(spans[-1].begin, max(end, spans[-1].end))
+        else:
+            spans.append(Span(begin, end))
+    return [span for span in spans if span.seconds > 1.0]
+
+
+def deletions(found: Iterable[Call], operator: str) -> list[Span]:
+    """When the operator deleted many Jobs of a search with one call."""
+    mine = (c for c in found if c.user == operator and c.verb == "deletecollection")
+    return [Span(c.received, c.answered, c.name) for c in mine]
 
 
 def _note(call: Call, ends: list[tuple[Instant, str]], pods: dict[str, tuple[Instant, str]]) -> None:

@@ -1,8 +1,11 @@
 """Jobs for tests of the playing kubelet alone, which must not depend on how the operator makes them."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import pytest
 
 from asiarch.api.order import Order
 from tests.cluster.kubelet.api import Object
@@ -14,6 +17,7 @@ SAFE = {
     "capabilities": {"drop": ["ALL"]},
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+_ENDS = {"Complete", "Failed"}
 TOKEN = {"audience": "asiarch-gateway", "expirationSeconds": 600, "path": "token"}
 
 
@@ -91,14 +95,24 @@ class Bench:
         self.plane.request("DELETE", f"{self._jobs}/{name}", {"propagationPolicy": "Background"})
 
     def until(self, name: str, condition: str, seconds: float = 30.0) -> Object:
-        """Wait until a Job has a condition; the Job's one pod, as it is then."""
+        """Wait until a Job has a condition; the Job's one pod, as it is then.
 
-        def has() -> bool:
-            found = self.plane.get(f"{self._jobs}/{name}")["status"].get("conditions", ())
-            return any(c["type"] == condition and c["status"] == "True" for c in found)
-
-        self.plane.wait_for(has, f"Job {name} to be {condition}", seconds)
+        Fails at once when the Job has ended otherwise, and when it takes too long; both tell of its pods.
+        """
+        until = time.monotonic() + seconds
+        while condition not in (found := self._conditions(name)):
+            if _ENDS & found.keys() or time.monotonic() > until:
+                pods = json.dumps([pod["status"] for pod in self.pods(name)])
+                pytest.fail(
+                    f"Job {name} is {found} after at most {seconds:.0f} s, not {condition}; its pods: {pods}"
+                )
+            time.sleep(0.05)
         return self.pod(name)
+
+    def _conditions(self, name: str) -> dict[str, Object]:
+        """A Job's conditions that hold, by type."""
+        found = self.plane.get(f"{self._jobs}/{name}")["status"].get("conditions", ())
+        return {c["type"]: c for c in found if c["status"] == "True"}
 
     def pods(self, name: str) -> list[Object]:
         """A Job's pods."""

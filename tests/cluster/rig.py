@@ -20,6 +20,7 @@ from tests.cluster.processes import Served
 from tests.helm import chart
 
 API = "/apis/asiarch.dev/v1alpha1"
+_IMAGES = ("--agent-image", "agent", "--trainer-image", "trainer")
 _RIGHTS = {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 
 
@@ -80,10 +81,17 @@ class Rig:
 
 @contextmanager
 def rig(
-    plane: ControlPlane, namespace: str, folder: Path, kubelet: Playing, words: Sequence[str] = ()
+    plane: ControlPlane,
+    namespace: str,
+    folder: Path,
+    kubelet: Playing,
+    words: Sequence[str] = (),
+    *,
+    wide: bool = False,
 ) -> Iterator[Rig]:
-    """Set everything up and start it; `words` are further arguments of the operator."""
-    grant(plane, namespace, *(["lease.enabled=true"] if "--lease" in words else []))
+    """Set everything up and start it; `words` go to the operator, which serves all namespaces if it is `wide`."""
+    values = {"lease.enabled": "--lease" in words, "watch.clusterWide": wide}
+    grant(plane, namespace, *(f"{name}=true" for name, chosen in values.items() if chosen))
     with ExitStack() as stack:
         ports = Ports()
         stack.callback(ports.close)
@@ -95,16 +103,16 @@ def rig(
             folder / "gateway.log",
         )
         kubeconfig = _kubeconfig(plane, namespace, folder, "asiarch-operator", proxy.server)
+        where = (
+            *(() if wide else ("--namespace", namespace)),
+            "--gateway-url",
+            f"http://127.0.0.1:{serving}",
+        )
         operator = processes.operator(
-            kubeconfig,
-            ports.take(),
-            folder / "operator.log",
-            *("--namespace", namespace, "--gateway-url", f"http://127.0.0.1:{serving}"),
-            *("--agent-image", "agent", "--trainer-image", "trainer", *words),
+            kubeconfig, ports.take(), folder / "operator.log", *where, *_IMAGES, *words
         )
-        history = stack.enter_context(
-            History(plane.url, plane.admin_token, namespace, folder / "history.jsonl")
-        )
+        told = History(plane.url, plane.admin_token, namespace, folder / "history.jsonl")
+        history = stack.enter_context(told)
         stack.enter_context(gateway)
         made = Rig(plane, namespace, folder, kubelet, proxy, gateway, operator, history)
         stack.callback(operator.kill)

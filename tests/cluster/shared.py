@@ -15,10 +15,12 @@ Object = dict[str, Any]
 
 
 @contextmanager
-def shared_rig(plane: ControlPlane, folder: Path, words: Sequence[str] = (), **playing: Any) -> Iterator[Rig]:
+def shared_rig(
+    plane: ControlPlane, folder: Path, words: Sequence[str] = (), *, wide: bool = False, **playing: Any
+) -> Iterator[Rig]:
     """Everything up in a namespace of its own; orders are played instantly unless told otherwise.
 
-    `{namespace}` in the operator's `words` becomes that namespace.
+    `{namespace}` in the operator's `words` becomes that namespace; one that is `wide` serves all namespaces.
     """
     name = plane.namespace(f"{folder.name}-{os.getpid()}", SERVICE_ACCOUNTS, RESTRICTED)
     options = {"training": "instant", "agents": "instant", **playing}
@@ -29,7 +31,7 @@ def shared_rig(plane: ControlPlane, folder: Path, words: Sequence[str] = (), **p
             stack.callback(kubelet.remove)
             kubelet.start_ready()
             told = [word.format(namespace=name) for word in words]
-            yield stack.enter_context(rig(plane, name, folder, kubelet, told))
+            yield stack.enter_context(rig(plane, name, folder, kubelet, told, wide=wide))
     finally:
         if plane.exists(f"/api/v1/namespaces/{name}"):
             plane.request("DELETE", f"/api/v1/namespaces/{name}")

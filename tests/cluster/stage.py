@@ -38,6 +38,7 @@ HOME = "home"
 """The namespace of the gateway that all share."""
 FULL = os.environ.get("ASIARCH_FULL") == "1"
 """Whether the long versions are wanted: all seeds, outages of minutes, the framework's own time limits."""
+AT_FULL_LENGTH = pytest.mark.skipif(not FULL, reason="make test-faults runs it: ASIARCH_FULL=1")
 _POLL_SECONDS = 0.2
 _LONGEST = 4
 """How often its time of silence a search may take in all."""

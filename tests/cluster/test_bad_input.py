@@ -44,6 +44,7 @@ class Mixer(nn.Module):
     def forward(self, x_BTC: torch.Tensor) -> torch.Tensor:
         return x_BTC
 '''
+BYTES = {**RECALL, "name": "bytes", "task": "ByteLanguageModel"}
 INJECTION = "$(touch /pwn);\"'\n{{7*7}}${HOME}../../ %s \u202e\x1b[31m🙂"
 
 
@@ -189,6 +190,51 @@ def test_E11_a_file_that_is_too_large_is_told_with_its_size(cast: Rig) -> None:
     delete(cast, "large", "configmaps")
     create(cast, "configmaps", a_file("large", MIXER.replace("own file", "third file")))
     settled(cast, "fat")
+
+
+def test_E11_a_dataset_that_is_missing_holds_the_search_until_it_is_there(cast: Rig) -> None:
+    cast.apply(
+        a_short_search("wordless", evaluation={"ladder": [{**BYTES, "dataset": {"configMap": "words"}}]})
+    )
+    said = complains(cast, "wordless", "Accepted", "DatasetInvalid", "False")
+    assert "spec.evaluation.ladder[0].dataset: ConfigMap words not found in namespace" in said
+    assert objects(cast, "jobs", "asiarch.dev/search=wordless") == []
+    create(cast, "configmaps", {"metadata": {"name": "words"}, "data": {"words.txt": "To be, or not to be."}})
+    until(cast, "wordless", lambda s: condition(s, "Accepted")["status"] == "True", "to resume", PROMPT)
+    settled(cast, "wordless")
+
+
+def test_E11_a_claim_that_is_missing_is_waited_for(cast: Rig) -> None:
+    dataset = {"persistentVolumeClaim": "fineweb", "path": "sample"}
+    cast.apply(a_short_search("claimless", evaluation={"ladder": [{**BYTES, "dataset": dataset}]}))
+    said = complains(cast, "claimless", "Degraded", "DatasetInvalid", "True")
+    assert 'persistentvolumeclaim "fineweb" not found' in said
+    assert "Create the claim that the rung's dataset names" in said
+    volume = {
+        "capacity": {"storage": "1Mi"},
+        "accessModes": ["ReadOnlyMany"],
+        "hostPath": {"path": "/nowhere"},
+    }
+    claim = {
+        "accessModes": ["ReadOnlyMany"],
+        "resources": {"requests": {"storage": "1Mi"}},
+        "volumeName": cast.namespace,
+        "storageClassName": "",
+    }
+    cast.plane.request(
+        "POST", "/api/v1/persistentvolumes", {"metadata": {"name": cast.namespace}, "spec": volume}
+    )
+    create(cast, "persistentvolumeclaims", {"metadata": {"name": "fineweb"}, "spec": claim})
+    settled(cast, "claimless")
+    cast.plane.request("DELETE", f"/api/v1/persistentvolumes/{cast.namespace}")
+
+
+def test_E11_a_path_that_only_a_laptop_has_is_refused_by_field(cast: Rig) -> None:
+    cast.apply(a_short_search("homely", evaluation={"ladder": [{**BYTES, "dataset": {"path": "texts"}}]}))
+    said = complains(cast, "homely", "Accepted", "ConfigInvalid", "False")
+    assert 'spec.evaluation.ladder[0].dataset.path: found "texts" alone, as on a laptop' in said
+    assert objects(cast, "jobs", "asiarch.dev/search=homely") == []
+    delete(cast, "homely")
 
 
 def test_a_pod_template_that_weakens_the_sandbox_is_refused_by_field(cast: Rig) -> None:

@@ -66,8 +66,9 @@ def test_a_release_comes_and_goes_and_leaves_the_searches() -> None:
     with ControlPlane() as plane:
         namespace = plane.namespace("system")
         release = ("asiarch", "--namespace", namespace, "--kubeconfig", str(plane.admin))
+        values = ("--set", f"lease.enabled=true,images.registry={chart.REGISTRY}")
         for command in ("install", "upgrade"):
-            chart.helm(command, *release[:1], str(CHART), *release[1:], "--set", "lease.enabled=true")
+            chart.helm(command, *release[:1], str(CHART), *release[1:], *values)
         search = (ROOT / "examples" / "quickstart.yaml").read_text()
         plane.kubectl("create", "--namespace", namespace, "-f", "-", stdin=search)
         chart.helm("uninstall", *release)

@@ -164,7 +164,7 @@ def test_F14_a_candidates_file_that_is_deleted_is_told_of_and_its_return_heals(c
     edit(cast, "code", {"spec": {"suspend": False}})
     found = until(cast, "code", lambda s: condition(s, "Degraded")["status"] == "True", "a word about it")
     said = condition(found, "Degraded")["message"]
-    assert f'configmap "{name}" not found' in said
+    assert f"It needs its image, ConfigMap {name}" in said
     assert "kubectl describe pod code-0001-train-recall-a1" in said
     create(cast, "configmaps", fresh(kept))
     sound(cast, "code")

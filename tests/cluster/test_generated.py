@@ -23,8 +23,10 @@ DRAWN = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 PLURALS = {"ArchitectureSearch": "architecturesearches", "Candidate": "candidates"}
-KEPT = 24
-"""So many are created in earnest."""
+KEPT = 256
+"""So many of each kind are created in earnest."""
+STARTED = 24
+"""So many searches of them may start something."""
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +76,12 @@ def test_what_is_created_in_earnest_gets_an_answer_and_then_goes(cast: Rig) -> N
     def make(document: Object, suspend: bool) -> None:  # noqa: FBT001 - hypothesis passes it so
         name = f"drawn-{len(names)}"
         names.append(name)
-        spec: Any = {**document["spec"], "suspend": suspend}
+        spec: Any = {**document["spec"], "suspend": suspend or len(names) > STARTED}
         create(cast, "architecturesearches", {**document, "metadata": {"name": name}, "spec": spec})
 
     make()
-    cast.plane.wait_for(lambda: unanswered(cast) == [], f"an answer to {unanswered(cast)}", 60)
+    assert len(names) == KEPT
+    cast.plane.wait_for(lambda: unanswered(cast) == [], f"an answer to {unanswered(cast)}", 120)
     for name in names:
         delete(cast, name)
     cast.plane.wait_for(lambda: objects(cast, "jobs") == [], "their Jobs to go", 60)
@@ -106,6 +109,7 @@ def test_candidates_created_in_earnest_break_nothing(cast: Rig) -> None:
         create(cast, "candidates", {**document, "metadata": {"name": names[-1]}, "spec": spec})
 
     make()
+    assert len(names) == KEPT
     cast.apply(host())
     cast.await_phase("host", "Suspended", 60)
     assert objects(cast, "jobs") == []

@@ -46,7 +46,8 @@ def test_an_operator_that_may_list_nothing_says_which_right_is_missing(shared_st
             scene.plane.request("DELETE", f"{bindings}/{one['metadata']['name']}")
         scene.start_operator()
         missing = f'in the namespace "{scene.namespace}"'
-        scene.until(lambda: missing in scene.operator.log.read_text(), "a warning", 30.0)
+        log = scene.operator.log
+        scene.until(lambda: log.exists() and missing in log.read_text(), "a warning", 30.0)
         assert not scene.operator.ready()
         assert scene.operator.fetch("/livez") == "ok\n"
         for one in before:

@@ -8,7 +8,7 @@ from tests.cluster.faults.settings import Faults, Noise
 from tests.cluster.stage import FULL, Stage
 
 RATE = 0.2
-SEEDS = range(20 if FULL else 2)
+SEEDS = range(20 if FULL else 1)
 SEARCH = sweep.SEARCH if FULL else scenarios.small("s")
 QUIET = 8.0
 """The operator may have to wait for a retry before its last write."""

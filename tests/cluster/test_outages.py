@@ -1,6 +1,6 @@
 """F7, F8: the API server goes away and comes back; etcd is killed, stands still, or has no room left.
 
-These tests have a control plane of their own. `ASIARCH_FULL=1` makes the outage five minutes.
+These tests have a control plane of their own. Some, and an outage of five minutes, want `ASIARCH_FULL=1`.
 """
 
 import json
@@ -16,10 +16,10 @@ from tests.cluster import scenarios
 from tests.cluster.binaries import MissingBinaryError, find_all
 from tests.cluster.plane import ApiError, ControlPlane, Flags
 from tests.cluster.processes import Process
-from tests.cluster.stage import FULL, Scene, Stage, stage
+from tests.cluster.stage import AT_FULL_LENGTH, Scene, Stage, stage
 
 pytestmark = pytest.mark.long
-OUTAGE = 300.0 if FULL else 5.0
+OUTAGE = 300.0
 STILL = 10.0
 BACK_IN_SYNC = 30.0
 """Seconds after its return in which the operator writes again."""
@@ -40,6 +40,7 @@ def own_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             yield made
 
 
+@AT_FULL_LENGTH
 def test_f7_an_outage_of_the_api_server_is_waited_out(own_stage: Stage) -> None:
     with _under_way(own_stage, "outage") as scene:
         pid = scene.operator.pid
@@ -74,7 +75,10 @@ def _paused(etcd: Process) -> None:
     etcd.resume()
 
 
-@pytest.mark.parametrize("strike", [_killed, _paused], ids=["killed", "paused"])
+@pytest.mark.parametrize(
+    "strike",
+    [pytest.param(_killed, id="killed"), pytest.param(_paused, id="paused", marks=AT_FULL_LENGTH)],
+)
 def test_f8_a_fault_of_etcd_is_waited_out(own_stage: Stage, strike: Callable[[Process], None]) -> None:
     name = f"etcd{strike.__name__.replace('_', '-')}"
     with _under_way(own_stage, name) as scene:
@@ -85,6 +89,7 @@ def test_f8_a_fault_of_etcd_is_waited_out(own_stage: Stage, strike: Callable[[Pr
         assert scene.operator.starts == 1, scene.operator.last_words()
 
 
+@AT_FULL_LENGTH
 def test_f8_an_etcd_without_room_is_waited_out(own_stage: Stage) -> None:
     plane = own_stage.plane
     with _under_way(own_stage, "full") as scene:

@@ -1,11 +1,16 @@
 """The control plane that the other tests stand on: it is real, and what we define is served and guarded by it."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from asiarch.kube.client import CONFIG_MAPS, PAGE, Api, Page, configured
+from asiarch.kube.limits import Limits
 from tests.cluster.plane import ROOT, ApiError, ControlPlane, KubectlError
+from tests.kube.test_limits import Unwatched
 
 CRDS = ("architecturesearches", "candidates")
 SEARCH = """
@@ -26,6 +31,11 @@ REFUSED = {
     "two gates": ("task: SyntheticRecall", "task: Gates", "Gates on the first rung only"),
     "a baseline that nobody ships": ("delta-net", "no-such-net", "a mixer that asiarch ships"),
     "a byte model without data": ("SyntheticRecall", "ByteLanguageModel", "a dataset for the task"),
+    "cores as an accelerator": (
+        "task: SyntheticRecall",
+        "task: SyntheticRecall, resources: {cpu: 1}",
+        "extended resources alone",
+    ),
     "a field that nobody knows": ("seed: 1", "seeds: 1", "unknown field"),
 }
 
@@ -98,3 +108,28 @@ def test_a_paused_etcd_keeps_a_write_waiting_and_loses_none(plane: ControlPlane,
         plane.etcd.resume()
     plane.wait_ready()
     assert plane.exists("/api/v1/namespaces/default")
+
+
+def test_a_list_comes_in_pages_and_what_is_known_as_metadata_alone(
+    plane: ControlPlane, namespace: str
+) -> None:
+    labels: dict[str, Any] = {"labels": {"mark": "listed"}}
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    for number in range(PAGE + 1):
+        metadata = {**labels, "name": f"m-{number:04d}"}
+        plane.request("POST", path, {"metadata": metadata, "data": {"text": "long"}})
+
+    async def pages() -> list[Page]:
+        async with Api(await configured(str(plane.admin)), Limits(lambda: 0.0), Unwatched()) as api:
+            last = f"m-{PAGE:04d}"
+            known = api.pages(
+                CONFIG_MAPS, namespace, "mark=listed", lambda one: one["metadata"]["name"] != last
+            )
+            return [page async for page in known]
+
+    whole, brief = ["metadata", "data"], ["metadata"]
+    seen = [
+        (page.whole, len(page.items), [k for k in whole if k in page.items[0]])
+        for page in asyncio.run(pages())
+    ]
+    assert seen == [(False, PAGE, brief), (False, 1, brief), (True, 1, whole)]

@@ -16,7 +16,7 @@ from tests.cluster.plane import ControlPlane
 from tests.cluster.rig import Rig
 from tests.cluster.shared import candidate, events_about, settled, shared_rig
 
-IMPATIENT = ("--patience", "0.02")
+IMPATIENT = ("--patience", "0.05")
 SPEC: dict[str, Any] = {
     "agents": {"deadline": "8s"},
     "evaluation": {"ladder": [{**RECALL, "deadline": "8s"}]},
@@ -38,7 +38,7 @@ CASES = {
     "preempt": Case(Fault("preempt", kind="train"), "Preempted", "train-recall-a2"),
     "nodelost": Case(Fault("nodelost", kind="train"), "NodeLost", "train-recall-a2"),
     "imagepull": Case(Fault("imagepull", kind="train"), "ImagePullFailed", "train-recall-a2"),
-    "pending": Case(Fault("pending-forever", kind="train"), "InfrastructureFailed", "train-recall-a2"),
+    "pending": Case(Fault("pending-forever", kind="train"), "ImagePullFailed", "train-recall-a2"),
     "referee-oom": Case(
         Fault("oom", kind="train", container="referee"), "InfrastructureFailed", "train-recall-a2"
     ),

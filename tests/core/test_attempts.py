@@ -5,26 +5,31 @@ from itertools import pairwise
 
 import pytest
 
-from asiarch.api.base import instant
-from asiarch.api.candidate import Candidate
+from asiarch.api.base import instant, timestamp
+from asiarch.api.candidate import Candidate, CandidateStatus
 from asiarch.api.order import Order, Result
 from asiarch.api.reason import Reason
 from asiarch.api.search import ArchitectureSearch, Budget, Cost, Rung
 from asiarch.core import lifecycle, orders
-from asiarch.core.actions import CandidateWrite, SearchWrite
-from asiarch.core.observation import Traits
+from asiarch.core.actions import CandidateWrite, Plan, SearchWrite
+from asiarch.core.observation import Child, Traits
 from asiarch.core.reconcile import reconcile
 from tests.builders import GATES, T0, a_candidate, a_search, an_observation
 from tests.invariants import check_ended
 from tests.worlds import SimulatedWorld, played
 
-ON_A_GPU = Rung(name="big", task="SyntheticRecall", deadline="1h", resources={"gpu": 1})
+ON_A_GPU = Rung(name="big", task="SyntheticRecall", deadline="1h", resources={"nvidia.com/gpu": 1})
 BASELINES = (a_candidate(0, origin="Baseline"), a_candidate(1, origin="Baseline"))
 
 
 def waiting(ordinal: int) -> Candidate:
     """A candidate that waits for its training on the dear rung."""
     return a_candidate(ordinal, phase="Evaluating", scores={"gates": None}, rung=1, fitness=None)
+
+
+def statuses_of(plan: Plan) -> dict[str, CandidateStatus]:
+    """What a plan writes of candidates."""
+    return {w.candidate.name: w.status for w in plan.statuses if isinstance(w, CandidateWrite)}
 
 
 def promised_to(candidate: Candidate, gpu_hours: str | None = None) -> tuple[ArchitectureSearch, str]:
@@ -75,6 +80,22 @@ def test_what_only_the_cluster_can_cure_ends_nobody(reason: Reason) -> None:
     asyncio.run(world.drive())
     check_ended(world)
     assert {c.status.phase for c in world.candidates.values()} == {"Complete"}
+
+
+def test_excused_attempts_may_be_lost_without_limit() -> None:
+    status = waiting(2).status.model_copy(update={"lost": 5000, "excused": 5000})
+    search, often = a_search(ladder=(GATES, ON_A_GPU)), waiting(2).model_copy(update={"status": status})
+    named = statuses_of(reconcile(an_observation(search, *BASELINES, often), T0))["s-0002"]
+    assert named.order is not None
+    again = Result(order=named.order.name, attempt=5001, reason=Reason.UNSCHEDULABLE, message="full")
+    seen = an_observation(
+        search,
+        *BASELINES,
+        often.model_copy(update={"status": named}),
+        children=[Child(named.order.name, (again,))],
+    )
+    refused = statuses_of(reconcile(seen, T0 + 60))["s-0002"]
+    assert (refused.lost, refused.retry_at) == (5001, timestamp(T0 + 60 + lifecycle.LONGEST_RETRY))
 
 
 def test_lost_attempts_grow_further_apart_and_the_first_is_tried_again_at_once() -> None:

@@ -13,7 +13,9 @@ from asiarch.core.reconcile import reconcile
 from tests.builders import GATES, T0, a_candidate, a_search, an_observation
 
 SEEDS, GPUS, ELAPSED = 3, 8, 1000.0
-DEAR = Rung(name="big", task="SyntheticRecall", deadline="1h", resources={"gpu": GPUS}, seeds=SEEDS)
+DEAR = Rung(
+    name="big", task="SyntheticRecall", deadline="1h", resources={"nvidia.com/gpu": GPUS}, seeds=SEEDS
+)
 SEARCH = a_search(ladder=(GATES, DEAR), candidates=1)
 BASELINES = tuple(
     a_candidate(n, origin="Baseline", scores={"gates": None, "big": 0.5}, rung=1) for n in (0, 1)
@@ -70,6 +72,12 @@ def test_a_seed_of_which_nobody_can_tell_costs_the_time_since_it_was_named() -> 
 
 def test_a_lost_seed_that_told_how_long_it_ran_costs_that() -> None:
     assert charged(lost(0, seconds=30.0), lost(1), lost(2), traits=CLUSTER) == 30.0 + 2 * ELAPSED
+
+
+def test_no_more_is_charged_than_was_reserved_whatever_is_said() -> None:
+    most = SEEDS * 3600.0
+    assert charged(lost(0), ran=5 * 3600.0, traits=CLUSTER) == most
+    assert charged(measured(0, 9000.0), lost(1, seconds=9000.0), traits=CLUSTER) == most
 
 
 def test_on_a_laptop_seeds_run_one_after_the_other() -> None:

@@ -115,6 +115,25 @@ def test_a_retry_of_a_candidate_that_waits_or_has_ended_stops_nothing() -> None:
     assert world.candidates["s-0003"].status.retried == ""
 
 
+def test_a_retry_of_a_step_that_waits_after_lost_attempts_tries_it_at_once() -> None:
+    def gone(order: Order) -> tuple[Result, ...]:
+        if order.kind != "train" or order.attempt > 8:
+            return played(order)
+        return (Result(order=order.name, attempt=order.attempt, reason=Reason.NODE_LOST, message="gone"),)
+
+    world = SimulatedWorld(a_search(candidates=1), play=gone)
+    while "s-0000" not in world.candidates or world.candidates["s-0000"].status.lost < 8:
+        asyncio.run(world.drive(turns=1))
+    assert world.candidates["s-0000"].status.retry_at is not None
+    world.annotate("s-0000", retry="the node is back")
+    turned(world)
+    status = world.candidates["s-0000"].status
+    assert status.order is not None
+    assert (status.order.attempt, status.retried, status.retry_at) == (9, "the node is back", None)
+    driven(world)
+    check_ended(world)
+
+
 def test_ever_new_retries_are_no_sign_of_failure() -> None:
     world = SimulatedWorld(a_search(candidates=1))
     driven_to(world, "s-0002")

@@ -16,7 +16,7 @@ from asiarch.core.observation import Child, Observation, Traits, Trouble
 from asiarch.core.reconcile import NOTEWORTHY, reconcile
 from tests.builders import GATES, T0, a_candidate, a_search, an_observation
 
-ON_GPUS = Rung(name="big", task="SyntheticRecall", deadline="1h", resources={"gpu": 8})
+ON_GPUS = Rung(name="big", task="SyntheticRecall", deadline="1h", resources={"nvidia.com/gpu": 8})
 QUOTA = Trouble(Reason.QUOTA_EXCEEDED, "exceeded quota: none", fatal=False)
 CLUSTER = Traits(keeps_time=True, keeps_all=False)
 
@@ -79,12 +79,13 @@ def test_a_refusal_is_unsaid_before_the_order_is_tried_again() -> None:
     assert isinstance(again, StartOrder)
 
 
-@pytest.mark.parametrize("is_refused", [True, False], ids=["refused", "not started yet"])
+@pytest.mark.parametrize("state", ["refused", "held by its queue", "not started yet"])
 @pytest.mark.parametrize("policy", ["Drain", "Cancel"])
-def test_a_suspended_search_takes_back_what_never_ran(policy: str, *, is_refused: bool) -> None:
+def test_a_suspended_search_takes_back_what_never_ran(policy: str, state: str) -> None:
     candidate = waiting()
-    search = searching(suspend=True, stop_policy=policy)
-    plan = reconcile(seen(search, candidate, refused(candidate) if is_refused else None), T0)
+    held = Child(order_of(candidate).name, held=True)
+    child = {"refused": refused(candidate), "held by its queue": held}.get(state)
+    plan = reconcile(seen(searching(suspend=True, stop_policy=policy), candidate, child), T0)
     assert orders(plan) == [StopOrder(order_of(candidate).name, Reason.CANCELLED)]
 
 

@@ -10,7 +10,7 @@ from asiarch.api.names import PAUSE, VETO
 from asiarch.api.order import Result
 from asiarch.api.reason import Reason
 from asiarch.api.search import Agents, ArchitectureSearch, Budget, Cost, OrderCost, SearchStatus, Stop
-from asiarch.core import orders
+from asiarch.core import budget, orders
 from asiarch.core.actions import CandidateWrite, Plan, SearchWrite
 from asiarch.core.observation import Child
 from asiarch.core.reconcile import reconcile
@@ -24,6 +24,7 @@ BASELINES = tuple(
 )
 DEAR = Agents(parallelism=1, order_cost=OrderCost(tokens=100))
 PAIR = ("s-0002-propose-a1", "s-0002-build-a1")
+PAIR_AND_TRAINING = {PAIR[0], "s-0003-train-recall-a1"}
 
 
 def searching(tokens: int | None = None, **fields: object) -> ArchitectureSearch:
@@ -256,6 +257,65 @@ def test_nothing_is_reserved_for_what_wants_a_persons_word_first(*, approval: bo
     plan = reconcile(an_observation(search, *BASELINES, gated), T0 + 100)
     reserved = after(plan, search).status.reservations
     assert set(reserved) == {f"s-0002-train-{rung}-a1" for rung in rungs}
+
+
+@pytest.mark.parametrize(("tokens", "named"), [(0, {"s-0003-train-recall-a1"}), (None, PAIR_AND_TRAINING)])
+def test_who_needs_nothing_of_what_is_short_goes_on(tokens: int | None, named: set[str]) -> None:
+    """What is left of a budget waits for whoever came first; who needs none of it isn't kept waiting."""
+    first = a_candidate(2, phase="Proposing", code=None)
+    second = a_candidate(3, phase="Evaluating", rung=1, scores={"gates": None})
+    plan = reconcile(an_observation(searching(tokens=tokens), *BASELINES, first, second), T0 + 100)
+    orders = {w.status.order.name for w in plan.statuses if isinstance(w, CandidateWrite) and w.status.order}
+    assert orders == named
+
+
+def test_a_budget_that_was_cut_below_what_is_spent_stops_only_what_needs_it() -> None:
+    spec = searching(tokens=10)
+    first = a_candidate(2, phase="Proposing", code=None)
+    second = a_candidate(3, phase="Evaluating", rung=1, scores={"gates": None})
+    granted = orders.grant(spec, (first, second), Cost(tokens=50), {}, T0)
+    assert set(granted.orders) == {"s-0003"}
+    assert granted.short == ("tokens",)
+    assert orders.grant(spec, (second,), Cost(tokens=50), {}, T0).short == ("tokens",)
+
+
+def test_a_search_whose_budget_is_short_goes_on_while_somebody_rests_who_needs_none_of_it() -> None:
+    first = a_candidate(2, phase="Proposing", code=None)
+    resting = a_candidate(3, phase="Evaluating", rung=1, scores={"gates": None})
+    later = {"lost": 2, "retry_at": timestamp(T0 + 104)}
+    resting = resting.model_copy(update={"status": resting.status.model_copy(update=later)})
+    search = searching(tokens=0)
+    assert (
+        after(reconcile(an_observation(search, *BASELINES, first, resting), T0 + 100), search).status.phase
+        == "Running"
+    )
+    for others in ((), (paused(resting),)):
+        plan = reconcile(an_observation(search, *BASELINES, first, *others), T0 + 100)
+        assert after(plan, search).status.reason == Reason.BUDGET_EXHAUSTED
+        assert after(plan, search).status.phase == "Complete"
+
+
+def test_a_search_ends_whose_yardstick_cant_be_measured_though_others_would_cost_nothing() -> None:
+    dear = RECALL.model_copy(update={"resources": {"nvidia.com/gpu": 8}})
+    search = a_search(ladder=(GATES, dear), budget=Budget(candidates=1, gpu_hours="0.001"))
+    yardstick = a_candidate(0, origin="Baseline", phase="Evaluating", rung=1, scores={"gates": None})
+    other = a_candidate(1, origin="Baseline", phase="Evaluating", rung=0)
+    status = after(reconcile(an_observation(search, yardstick, other), T0 + 100), search).status
+    assert (status.phase, status.reason) == ("Complete", Reason.BUDGET_EXHAUSTED)
+
+
+def test_what_is_left_of_a_budget_waits_for_whoever_came_first() -> None:
+    """The first needs more of it than there is: nobody after it takes the rest."""
+    dear = RECALL.model_copy(update={"resources": {"nvidia.com/gpu": 8}})
+    cheap = GATES.model_copy(update={"resources": {"nvidia.com/gpu": 1}})
+    hours = budget.training_cost(dear, budget.limit(searching().spec, "train", dear)).gpu_seconds / 3600
+    spec = a_search(ladder=(cheap, dear), budget=Budget(candidates=2, gpu_hours=f"{hours * 0.9:.6f}"))
+    first = a_candidate(2, phase="Evaluating", rung=1, scores={"gates": None})
+    second = a_candidate(3, phase="Evaluating", rung=0)
+    third = a_candidate(4, phase="Analyzing", scores={"gates": None, "recall": 0.5}, rung=1)
+    granted = orders.grant(spec, (first, second, third), Cost(), {}, T0)
+    assert set(granted.orders) == {"s-0004"}
+    assert granted.short == ("gpuHours",)
 
 
 def test_a_promise_without_its_first_order_is_none() -> None:

@@ -155,7 +155,7 @@ def test_a_suspended_search_says_so_and_a_failed_one_what_it_cost() -> None:
         cost = Cost(seconds=3600)
         return tuple(r.model_copy(update={"reason": Reason.DIVERGED, "cost": cost}) for r in played(order))
 
-    big = RECALL.model_copy(update={"resources": {"nvidia.com/gpu": 2}})
+    big = RECALL.model_copy(update={"resources": {"nvidia.com/gpu": 2}, "deadline": "1h"})
     world = driven(SimulatedWorld(a_search(candidates=3, ladder=(big,)), play=broken))
     assert holding(world.search) == {"Accepted", "BudgetAvailable", "Failed", "Stalled"}
     assert world.search.status.message.endswith("0 of 3 candidates started, 0 USD and 2 GPU hours spent.")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from asiarch.gateway.cluster import AlreadyExistsError, BusyError, Object, UnavailableError
+from asiarch.gateway.cluster import AlreadyExistsError, BusyError, Object, QuotaError, UnavailableError
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _MAX_BYTES = 1024 * 1024
@@ -29,6 +29,8 @@ class MemoryCluster:
     most_at_once: int = 0
     down: bool = False
     busy: bool = False
+    full: str = ""
+    """What the API server says of a full quota."""
     _users: dict[str, tuple[Object, str, float]] = field(default_factory=dict)
     _under_way: int = 0
 
@@ -41,6 +43,8 @@ class MemoryCluster:
         name = _named(body["metadata"]["name"])
         if (namespace, name) in self.objects:
             raise AlreadyExistsError(f'configmaps "{name}" already exists')
+        if self.full:
+            raise QuotaError(self.full)
         size = sum(len(text.encode()) for text in body["data"].values())
         if size > _MAX_BYTES or body["metadata"].get("namespace", namespace) != namespace:
             raise UnavailableError("422 Invalid")

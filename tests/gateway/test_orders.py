@@ -92,6 +92,37 @@ def test_an_agent_whose_result_is_not_stored_says_so_and_fails(tmp_path: Path) -
     )
 
 
+@pytest.mark.parametrize("message", ["No.", "Yes."])
+def test_a_predecessor_s_result_is_waited_out_and_neither_acknowledged_nor_held_against_the_agent(
+    message: str,
+) -> None:
+    context = a_full_context("propose")
+    text = '{"order": "s-0001-propose-a1", "attempt": 1, "reason": "AgentFailed", "message": "No."}'
+    with gateway() as served:
+        token = ordered(served, context)
+        assert served.ask("POST", "/v1/result", token, text.encode()).status_code == 201
+        kept = served.cluster.objects["team", "s-0001-propose-a1-result"]
+        kept["metadata"]["ownerReferences"][0]["uid"] = "c-0"
+        brought = text.replace("No.", message).encode()
+        reply = served.ask("POST", "/v1/result", token, brought)
+        assert (reply.status_code, reply.headers["Retry-After"]) == (503, "1")
+        assert reply.json()["message"].startswith("ConfigMap s-0001-propose-a1-result belongs to something")
+        del served.cluster.objects["team", "s-0001-propose-a1-result"]
+        assert served.ask("POST", "/v1/result", token, brought).status_code == 201
+        assert message in served.stored()
+
+
+@pytest.mark.parametrize("message", ["No.", "Yes."])
+def test_a_result_of_nobodys_in_its_place_is_not_waited_out(message: str) -> None:
+    text = '{"order": "s-0001-propose-a1", "attempt": 1, "reason": "AgentFailed", "message": "No."}'
+    with gateway() as served:
+        token = ordered(served, a_full_context("propose"))
+        assert served.ask("POST", "/v1/result", token, text.encode()).status_code == 201
+        del served.cluster.objects["team", "s-0001-propose-a1-result"]["metadata"]["ownerReferences"]
+        brought = text.replace("No.", message).encode()
+        assert served.ask("POST", "/v1/result", token, brought).status_code == 409
+
+
 def test_an_order_with_a_long_name_finds_its_way(tmp_path: Path) -> None:
     base = a_full_context("propose")
     order = base.order.model_copy(update={"name": f"{'s' * 40}-0001-propose-r3-a1", "search": "s" * 40})

@@ -2,12 +2,16 @@
 
 import json
 import logging
+import re
+from pathlib import Path
 
 import httpx
 import pytest
 
+from asiarch.agents.gateway import Gateway, UnansweredError
 from asiarch.gateway.provider import Completion, Reply
 from tests.agents.contexts import a_context, an_experiment
+from tests.agents.test_gateway import Time
 from tests.gateway.serving import gateway, ordered
 from tests.gateway.test_attacks import GOOD, posted
 
@@ -64,6 +68,19 @@ def test_a_cluster_that_is_asked_too_much_asks_for_patience() -> None:
         reply = served.ask("GET", "/v1/context", token)
         assert (reply.status_code, reply.headers["Retry-After"]) == (429, "3")
         assert reply.json()["reason"] == "ClusterBusy"
+
+
+def test_a_quota_that_refuses_a_result_is_told_to_its_agent_which_tries_again(tmp_path: Path) -> None:
+    words = 'configmaps "r" is forbidden: exceeded quota: small, requested: count/configmaps=1'
+    with gateway() as served:
+        (tmp_path / "token").write_text(ordered(served, a_context()))
+        agent = Gateway(served.url, tmp_path / "token", Time().patience(deadline=3.0))
+        served.cluster.full = words
+        with pytest.raises(UnansweredError, match=re.escape(f"3 tries; 503 QuotaExceeded: {words}")):
+            agent.store(json.dumps(GOOD))
+        served.cluster.full = ""
+        agent.store(json.dumps(GOOD))
+        assert "No." in served.stored()
 
 
 def test_each_request_leaves_one_line_without_token_or_texts(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,6 +16,8 @@ Object = dict[str, Any]
 NAMESPACE = "system"
 CLUSTER_SCOPED = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
 _SECONDS = 60
+REGISTRY = "registry.example.com"
+_REGISTRY = f'images.registry="{REGISTRY}"'
 
 
 class RefusedError(RuntimeError):
@@ -25,7 +27,7 @@ class RefusedError(RuntimeError):
 def text(*values: str, release: str = "asiarch", namespace: str = NAMESPACE, notes: bool = False) -> str:
     """What helm renders with these values, written as `name=value` with a value in JSON."""
     command = ["install", "--dry-run=client", "--hide-secret"] if notes else ["template"]
-    settings = [word for value in values for word in ("--set-json", value)]
+    settings = [word for value in (_REGISTRY, *values) for word in ("--set-json", value)]
     return helm(*command, release, str(CHART), "--namespace", namespace, *settings)
 
 

@@ -81,7 +81,7 @@ def test_the_operator_understands_what_the_chart_tells_it() -> None:
     told = arguments.settings(_filled_in(_args(chart.render(*values), "operator"))[1:])
     assert (told.namespaces, told.lease, told.port) == (("team-a", "team-b"), "system", 8080)
     assert told.deployment == Deployment(
-        images=Images("asiarch/operator:0.1.0", "asiarch/trainer:0.1.0"),
+        images=Images(*(f"{chart.REGISTRY}/asiarch/{name}:0.1.0" for name in ("operator", "trainer"))),
         gateway_url="http://asiarch-gateway.system.svc:8081",
         gateway_address=ADDRESS,
         agent_service_account="asiarch-agent",

@@ -67,6 +67,21 @@ def test_a_digest_goes_before_a_tag_and_the_registry_before_both() -> None:
     assert "--trainer-image=registry.example.com/mirror/asiarch/trainer:2" in _operator(objects)["args"]
 
 
+def test_no_image_comes_from_where_nobody_put_it() -> None:
+    nowhere = 'images.registry=""'
+    with pytest.raises(chart.RefusedError, match=r"images\.registry: found nothing"):
+        chart.render(nowhere)
+    with pytest.raises(chart.RefusedError, match=r"Or set images\.trainer\.digest"):
+        chart.render(nowhere, f'images.operator.digest="{DIGEST}"')
+    chart.render(nowhere, *(f'images.{part}.digest="{DIGEST}"' for part in ("operator", "trainer")))
+    chart.render(nowhere, 'images.pullPolicy="Never"')
+    named = (
+        'images.operator.repository="registry.example.com/a/operator"',
+        'images.trainer.repository="b:5000/trainer"',
+    )
+    assert "--trainer-image=b:5000/trainer:0.1.0" in _operator(chart.render(nowhere, *named))["args"]
+
+
 def test_everything_that_a_site_adds_arrives() -> None:
     objects = chart.render(*GOOD)
     pod = chart.of_kind("Deployment", objects)["asiarch-operator"]["spec"]["template"]
@@ -118,7 +133,7 @@ def test_the_notes_say_how_to_go_on() -> None:
         "NOTES:"
     )[2]
     for said in (
-        "get asearch,cand --watch",
+        "get cand --watch",
         "--show-only templates/workloads.yaml",
         "WARNING",
         "helm uninstall",

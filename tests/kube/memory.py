@@ -21,17 +21,24 @@ class Memory:
         """Called before each call; what it raises, the caller gets."""
         self._revisions = count(1)
 
-    async def pages(self, kind: Kind, namespace: str | None, labels: str = "") -> AsyncIterator[Page]:
+    async def pages(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        labels: str = "",
+        knows: Callable[[Object], bool] | None = None,
+    ) -> AsyncIterator[Page]:
         self._called("list", kind, "")
-        wanted = dict(pair.split("=") for pair in labels.split(",") if pair)
         found = [
             deepcopy(body)
             for (plural, space, _), body in sorted(self.objects.items())
-            if plural == kind.plural
-            and namespace in (None, space)
-            and wanted.items() <= body["metadata"].get("labels", {}).items()
+            if plural == kind.plural and namespace in (None, space) and _chosen(body, labels)
         ]
-        yield Page(found, str(next(self._revisions)))
+        revision = str(next(self._revisions))
+        if knows is not None:
+            yield Page([{"metadata": one["metadata"]} for one in found], revision, whole=False)
+        if knows is None or not all(map(knows, found)):
+            yield Page(found, revision)
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Object | None:
         self._called("get", kind, name)
@@ -82,11 +89,9 @@ class Memory:
 
     async def delete_all(self, kind: Kind, namespace: str, labels: str) -> None:
         self._called("deletecollection", kind, "")
-        clauses = re.findall(r"([\w./-]+) in \(([^)]*)\)", labels)
-        assert clauses, labels
+        assert labels
         for key, body in list(self.objects.items()):
-            borne = body["metadata"].get("labels", {})
-            if key[:2] == (kind.plural, namespace) and all(borne.get(k) in v.split(",") for k, v in clauses):
+            if key[:2] == (kind.plural, namespace) and _chosen(body, labels):
                 del self.objects[key]
 
     def of(self, kind: Kind) -> list[Object]:
@@ -140,3 +145,10 @@ def _merged(old: Object, patch: Object) -> Object:
         else:
             merged[key] = value
     return merged
+
+
+def _chosen(body: Object, labels: str) -> bool:
+    """Whether an object bears the labels that a selector asks for: `a=b` and `a in (b,c)`."""
+    borne = body["metadata"].get("labels", {})
+    clauses = re.findall(r"([\w./-]+)(?:=([^,]*)| in \(([^)]*)\))", labels)
+    return all(borne.get(name) in (one or several).split(",") for name, one, several in clauses)

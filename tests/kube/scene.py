@@ -67,7 +67,9 @@ class Scene:
         """Hear of everything, then take one turn."""
         self.hear()
         self.world.begin(self.now)
-        return await turn(self.world, "s", self.now)
+        plan = await turn(self.world, "s", self.now)
+        await asyncio.gather(*self.cluster.aside, return_exceptions=True)
+        return plan
 
     def fail(self, kind: Kind, error: ApiError) -> None:
         """Answer whoever creates an object of this kind like this, until all is well again."""
@@ -104,3 +106,10 @@ class Scene:
 def played(scenario: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
     """Play what a test tells."""
     asyncio.run(scenario(Scene()))
+
+
+def degraded(scene: Scene) -> Object:
+    """What a user reads first when something is amiss."""
+    conditions = scene.memory.objects[SEARCHES.plural, NAMESPACE, "s"]["status"]["conditions"]
+    (found,) = (one for one in conditions if one["type"] == "Degraded" and one["status"] == "True")
+    return dict(found)

@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import gzip
+import json
+import math
 import random
 import re
 import tracemalloc
@@ -16,14 +18,15 @@ from asiarch.core.observation import Record
 from asiarch.kube.archive import (
     FULL_BYTES,
     FULL_TEXT,
+    GAPS,
     MOST_TEXT,
     SEGMENT,
     Archive,
     ArchiveUnreadableError,
     _read,
 )
-from asiarch.kube.client import CONFIG_MAPS, ApiError, Kind, Object
-from asiarch.kube.kept import read_result, search_of_label
+from asiarch.kube.client import CONFIG_MAPS, ApiError, Kind
+from asiarch.kube.kept import Part, read_part, search_of_label
 from asiarch.kube.store import Store
 from asiarch.kube.troubles import of_archive
 from tests.builders import a_search
@@ -38,16 +41,19 @@ def search() -> ArchitectureSearch:
     return found.model_copy(update={"metadata": metadata})
 
 
-def a_store() -> Store[Object]:
-    return Store(CONFIG_MAPS, search_of_label, read_result)
+def a_store() -> Store[Part]:
+    return Store(CONFIG_MAPS, search_of_label, read_part)
 
 
 def records(count: int, first: int = 0) -> list[Record]:
     numbers = range(first, first + count)
-    return [Record(name=f"s-{n:04d}", ordinal=n, origin="Proposed", cost=Cost(seconds=n)) for n in numbers]
+    return [
+        Record(name=f"s-{n:04d}", ordinal=n, origin="Proposed", phase="Failed", cost=Cost(seconds=n))
+        for n in numbers
+    ]
 
 
-async def watched(memory: Memory) -> Store[Object]:
+async def watched(memory: Memory) -> Store[Part]:
     """A store as a new process fills it."""
     store = a_store()
     async for page in memory.pages(CONFIG_MAPS, "team"):
@@ -60,7 +66,7 @@ def test_what_was_written_is_read_by_the_next_process() -> None:
         memory = Memory()
         await Archive(memory, a_store(), KEY).add(search(), records(3))
         found = await Archive(memory, await watched(memory), KEY).records()
-        assert list(found.values()) == records(3)
+        assert list(found) == records(3)
 
     asyncio.run(scenario())
 
@@ -71,7 +77,7 @@ def test_writing_a_record_twice_keeps_it_once() -> None:
         archive = Archive(memory, a_store(), KEY)
         await archive.add(search(), records(2))
         await archive.add(search(), records(3))
-        assert list((await archive.records()).values()) == records(3)
+        assert list(await archive.records()) == records(3)
 
     asyncio.run(scenario())
 
@@ -98,7 +104,9 @@ def test_a_full_segment_of_long_records_fits_into_a_config_map() -> None:
                 origin="Proposed",
                 parents=(f"s-{n - 1:04d}",),
                 references=tuple(f"s-{n - i:04d}" for i in range(4)),
+                phase="Failed",
                 scores=(0.123456 + n / 1e6, 0.7),
+                depth=2,
                 fingerprint=f"{n:064x}",
             )
             for n in range(SEGMENT)
@@ -125,7 +133,7 @@ def test_a_call_that_fails_loses_no_record() -> None:
         with pytest.raises(ApiError):
             await archive.add(search(), records(2))
         await archive.add(search(), records(2))
-        assert list((await archive.records()).values()) == records(2)
+        assert list(await archive.records()) == records(2)
 
     asyncio.run(scenario())
 
@@ -137,7 +145,7 @@ def test_one_that_was_overtaken_is_refused() -> None:
         await ours.add(search(), records(1))
         with pytest.raises(ApiError, match="409"):
             await theirs.add(search(), records(1, first=1))
-        assert list((await ours.records()).values()) == records(1)
+        assert list(await ours.records()) == records(1)
 
     asyncio.run(scenario())
 
@@ -154,7 +162,7 @@ def test_a_segment_of_records_in_many_signs_is_closed_before_it_outgrows_a_confi
         assert len(sizes) == 2
         assert all(size < FULL_BYTES + 8192 for size in sizes)
         found = await Archive(memory, await watched(memory), KEY).records()
-        assert list(found.values()) == long
+        assert list(found) == long
 
     asyncio.run(scenario())
 
@@ -172,8 +180,8 @@ def test_segments_that_somebody_deleted_are_written_again_from_memory(*, seen: b
                 store.remove(found)
         await archive.add(search(), records(1, first=SEGMENT + 1))
         there = await Archive(memory, await watched(memory), KEY).records()
-        assert list(there.values()) == records(SEGMENT + 2)[0 if seen else SEGMENT :]
-        assert list((await archive.records()).values()) == records(SEGMENT + 2)
+        assert list(there) == records(SEGMENT + 2)[0 if seen else SEGMENT :]
+        assert list(await archive.records()) == records(SEGMENT + 2)
 
     asyncio.run(scenario())
 
@@ -184,15 +192,20 @@ def test_a_segment_of_another_search_of_this_name_is_not_ours() -> None:
         await Archive(memory, a_store(), KEY).add(search(), records(1))
         heir = Archive(memory, await watched(memory), KEY)
         heir.owner = "uid-of-the-heir"
-        assert await heir.records() == {}
+        assert await heir.records() == ()
         heir.owner = "uid-s"
-        assert list((await heir.records()).values()) == records(1)
+        assert list(await heir.records()) == records(1)
 
     asyncio.run(scenario())
 
 
 def found(packed: bytes) -> dict[str, str]:
     return {"records.jsonl.gz": base64.b64encode(packed).decode()}
+
+
+def a_line(**fields: object) -> bytes:
+    """A record as anybody could write it."""
+    return json.dumps({"name": "x", "ordinal": 1, "origin": "Proposed", **fields}).encode()
 
 
 BROKEN = {
@@ -208,6 +221,16 @@ BROKEN = {
     "no JSON": (gzip.compress(b"{"), "found a line 1 that is no record (JSONDecodeError)"),
     "no record": (gzip.compress(b'{"name":1}'), "found a line 1 that is no record (ValidationError)"),
     "a tower": (gzip.compress(b"[" * 100_000), "found a line 1 that is no record (RecursionError)"),
+    "nobody's end": (gzip.compress(a_line()), "found a line 1 that no finished candidate leaves"),
+    "no number": (gzip.compress(a_line(phase="Failed", ordinal=-1)), "that no finished candidate leaves"),
+    "no score": (gzip.compress(a_line(phase="Complete", fitness=math.nan)), "no finished candidate leaves"),
+    "a rung too many": (gzip.compress(a_line(phase="Complete", depth=99)), "no finished candidate leaves"),
+    "no name": (gzip.compress(a_line(name="A b", phase="Failed")), "no finished candidate leaves"),
+    "no digits": (gzip.compress(a_line(phase="Complete", fitness=1e30)), "no finished candidate leaves"),
+    "a number too far": (
+        gzip.compress(a_line(phase="Failed", ordinal=10**12)),
+        f"found the ordinal {10**12}, wanted at most {GAPS + 2}",
+    ),
     "no text": (gzip.compress(b"\xff\xfe\xfd"), "found a line 1 that is no record (UnicodeDecodeError)"),
 }
 
@@ -240,16 +263,16 @@ def test_what_can_be_read_or_could_be_before_is_still_there_beside_what_cannot()
         last = memory.objects["configmaps", "team", "s-archive-0001"]
         whole, last["binaryData"] = last["binaryData"], found(b"records")
         fresh = Archive(memory, await watched(memory), KEY)
-        assert list((await fresh.legible()).values()) == records(SEGMENT)
+        assert list(await fresh.legible()) == records(SEGMENT)
         assert fresh.fault is not None
         with pytest.raises(ArchiveUnreadableError):
             await fresh.add(search(), records(1, first=SEGMENT + 2))
         for one in memory.of(CONFIG_MAPS):
             store.apply(one)
-        assert list((await archive.legible()).values()) == records(SEGMENT + 2)
+        assert list(await archive.legible()) == records(SEGMENT + 2)
         assert archive.fault is not None
         last["binaryData"] = whole
-        assert list((await fresh.records()).values()) == records(SEGMENT + 2)
+        assert list(await fresh.records()) == records(SEGMENT + 2)
         assert fresh.fault is None
 
     asyncio.run(scenario())
@@ -287,7 +310,7 @@ def test_a_segment_is_closed_before_it_unpacks_to_more_than_is_read() -> None:
         assert len(packed) == 3
         assert all(len(gzip.decompress(one)) < FULL_TEXT + 13_000 for one in packed)
         there = await Archive(memory, await watched(memory), KEY).records()
-        assert list(there.values()) == wide
+        assert list(there) == wide
 
     asyncio.run(scenario())
 
@@ -300,6 +323,6 @@ def test_a_segment_that_was_unpacked_and_packed_by_hand_is_read() -> None:
         text = gzip.decompress(base64.b64decode(segment["binaryData"]["records.jsonl.gz"]))
         segment["binaryData"] = found(gzip.compress(text + b"\n"))
         there = await Archive(memory, await watched(memory), KEY).records()
-        assert list(there.values()) == records(2)
+        assert list(there) == records(2)
 
     asyncio.run(scenario())

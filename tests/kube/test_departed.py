@@ -20,7 +20,7 @@ def phases(*pods: Object) -> list[str]:
     departed = Departed()
     for pod in pods:
         departed.keep(pod)
-    return [pod["status"]["phase"] for pod in departed.of(JOB)]
+    return [pod["status"]["phase"] for pod in departed.of(JOB).values()]
 
 
 def test_a_pod_that_had_ended_is_kept_as_it_was() -> None:
@@ -29,6 +29,11 @@ def test_a_pod_that_had_ended_is_kept_as_it_was() -> None:
 
 def test_a_pod_that_was_deleted_while_it_ran_is_over() -> None:
     assert phases(owned(deleted(a_pod(ORDER, running("referee")), 50))) == ["Failed"]
+
+
+def test_a_pod_whose_end_is_told_twice_is_kept_once() -> None:
+    pod = owned(a_pod(ORDER, phase="Failed"))
+    assert phases(pod, pod) == ["Failed"]
 
 
 def test_a_pod_that_only_lost_sight_is_not_gone() -> None:
@@ -44,5 +49,5 @@ def test_only_the_most_recent_jobs_are_remembered() -> None:
         pod = owned(a_pod(ORDER, phase="Failed"))
         pod["metadata"]["ownerReferences"][0]["uid"] = f"job-{number}"
         departed.keep(pod)
-    assert departed.of(JOB) == []
+    assert departed.of(JOB) == {}
     assert len(departed.of("job-999")) == 1

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from asiarch.api.candidate import OrderRef
+from asiarch.api.candidate import OrderRef, Phase
 from asiarch.api.reason import Reason
 from asiarch.api.search import Cost, Counts, SearchStatus
 from asiarch.core.observation import Record, record
@@ -46,6 +46,28 @@ def test_one_that_was_at_work_has_failed() -> None:
     there = records(a_record(0), a_record(1), a_record(3))
     (found,) = lost(a_search(), there, {**there, gone.name: record(gone)}, {gone.name: gone})
     assert (found.phase, found.ordinal) == ("Failed", 2)
+
+
+@pytest.mark.parametrize(
+    ("phase", "end", "wanted"),
+    [
+        ("Analyzing", "complete", "Complete"),
+        ("Evaluating", "rejected", "Rejected"),
+        (None, "complete", "Complete"),
+        (None, "rejected", "Rejected"),
+        ("Building", "complete", "Failed"),
+        ("Failed", "complete", "Failed"),
+    ],
+)
+def test_one_has_ended_as_its_search_counted_if_it_can_have(
+    phase: Phase | None, end: str, wanted: str
+) -> None:
+    """The search's counts were written, and it was deleted before its own end was."""
+    there = records(a_record(0), a_record(1), a_record(3, phase="Rejected"))
+    gone = {} if phase is None else records(a_record(2, phase=phase))
+    counts = Counts(**{"baselines": 2, "proposed": 2, "complete": 2, "rejected": 1, "failed": 0} | {end: 3})
+    (found,) = lost(a_search(status=SearchStatus(counts=counts)), there, {**there, **gone}, {})
+    assert (found.ordinal, found.phase, found.reason, found.functional) == (2, wanted, Reason.DELETED, False)
 
 
 def test_the_yardstick_has_failed_though_it_was_measured() -> None:
@@ -116,9 +138,16 @@ def test_one_that_was_seen_is_missed_though_another_waits_for_its_ordinal() -> N
     assert (found.name, found.ordinal) == ("s-0002", 2)
 
 
-def test_a_count_beyond_the_budget_is_not_believed() -> None:
+def test_a_count_without_end_is_not_believed() -> None:
     there = records(a_record(0), a_record(1))
     assert lost(a_search(candidates=3, status=counted(2, 99_999)), there, {}, {}) == []
+
+
+def test_one_beyond_the_budget_is_missed_too() -> None:
+    """A user's, say; or the budget was cut."""
+    there = records(*(a_record(ordinal) for ordinal in range(5)))
+    (found,) = lost(a_search(candidates=3, status=counted(2, 4)), there, {}, {})
+    assert (found.ordinal, found.cost) == (5, SPENT)
 
 
 def test_an_ordinal_below_the_baselines_is_no_users() -> None:

@@ -2,8 +2,10 @@
 
 import json
 
+from asiarch.api.candidate import Candidate
 from asiarch.kube.client import Object
-from asiarch.kube.kept import read_job, read_pod
+from asiarch.kube.kept import KeptCandidate, read_job, read_pod
+from tests.builders import a_candidate
 from tests.kube.orders import an_order
 from tests.kube.statuses import COMPLETE, a_pod, the_job
 
@@ -38,3 +40,14 @@ def test_equal_words_of_different_objects_are_one_string() -> None:
     conditions = (job["status"]["conditions"][0] for job in (first, second))
     one, other = (condition["reason"] for condition in conditions)
     assert one is other
+
+
+def test_a_candidate_is_kept_as_it_came_and_without_the_list_of_its_fields() -> None:
+    for phase in ("Evaluating", "Complete"):
+        found = as_news(a_candidate(3, phase=phase).model_dump(mode="json", by_alias=True))
+        kept = KeptCandidate(found)
+        assert kept.model == Candidate.model_validate(found)
+        assert kept.model.model_copy(update={"kind": "Other"}).model_fields_set >= {"kind"}
+        assert KeptCandidate(found).record == kept.record
+    at_work = KeptCandidate(as_news(a_candidate(4, phase="Building").model_dump(mode="json", by_alias=True)))
+    assert not at_work.model.model_fields_set | at_work.model.status.model_fields_set

@@ -50,7 +50,7 @@ async def asked_for_quiet(kind: Kind, retry_after: str, longest: float = float("
 
 async def passes(call: Callable[[], Awaitable[object]]) -> bool:
     try:
-        await asyncio.wait_for(call(), 0.3)
+        await asyncio.wait_for(call(), 1.5)
     except TimeoutError:
         return False
     return True

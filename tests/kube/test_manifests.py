@@ -2,19 +2,30 @@
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from asiarch.api.names import AUDIENCE, MAX_OBJECT_NAME, ORDER
 from asiarch.api.order import Order, OrderKind
-from asiarch.api.search import Dataset, Rung
+from asiarch.api.search import Agents, Dataset, Rung
 from asiarch.kube import manifests
 from asiarch.kube.client import Object
+from asiarch.kube.manifests import PENDING_ALLOWANCE
 from asiarch.kube.quoting import labels
-from tests.builders import GATES
+from tests.builders import GATES, a_search
 from tests.kube.goldens import FOLDER, GOLDENS, ON_GPUS, rendered
-from tests.kube.orders import a_job, an_order, container, environment, pod_of, searching, the_candidate
+from tests.kube.orders import (
+    DEPLOYMENT,
+    a_job,
+    an_order,
+    container,
+    environment,
+    pod_of,
+    searching,
+    the_candidate,
+)
 
 AGENTS: tuple[OrderKind, ...] = ("propose", "build", "repair", "analyze")
 JOBS: dict[str, Object] = {
@@ -121,10 +132,24 @@ def test_only_an_agent_has_a_token_and_only_the_gateways() -> None:
         assert pod_of(job)["automountServiceAccountToken"] is False
 
 
-def test_referee_and_player_are_different_users() -> None:
-    job = JOBS["train"]
-    users = [container(job, name)["securityContext"]["runAsUser"] for name in ("referee", "player")]
-    assert users == [65532, 65533]
+def test_referee_and_player_are_different_users_and_so_are_two_orders_players() -> None:
+    def users(job: Object) -> tuple[int, ...]:
+        return tuple(container(job, name)["securityContext"]["runAsUser"] for name in ("referee", "player"))
+
+    found = {
+        users(a_job(an_order(name=name))) for name in ("s-0001-a1", "s-0001-a1", "s-0001-a2", "s-0002-a1")
+    }
+    assert {referee for referee, _ in found} == {65532}
+    assert len({player for _, player in found if 100_000 <= player < 1 << 30}) == 3
+
+
+def test_a_referee_has_room_for_the_logits_of_long_sequences() -> None:
+    def room(length: int) -> str:
+        rung = Rung(name="text", task="ByteLanguageModel", length=length)
+        limits = container(a_job(an_order(rung=rung)), "referee")["resources"]["limits"]
+        return str(limits["memory"])
+
+    assert [room(length) for length in (2047, 2048, 65536)] == ["2Gi", "3Gi", "34Gi"]
 
 
 def test_only_the_player_has_accelerators() -> None:
@@ -197,6 +222,18 @@ def test_a_queues_label_is_on_the_job() -> None:
     job = JOBS["train on accelerators"]
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team-seven"
     assert job["metadata"]["labels"]["kueue.x-k8s.io/priority-class"] == "low"
+
+
+def test_an_agents_queue_is_a_label_of_its_template() -> None:
+    laid: Object = {"metadata": {"labels": {"kueue.x-k8s.io/queue-name": "team-seven"}}}
+    job = a_job(an_order("propose"), a_search(agents=Agents(pod_template=laid)))
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team-seven"
+
+
+def test_a_job_waits_for_a_place_for_as_long_as_its_pod_does() -> None:
+    patient = a_job(an_order(), deployment=replace(DEPLOYMENT, patience=50.0))
+    limits = [one["activeDeadlineSeconds"] for one in (patient["spec"], patient["spec"]["template"]["spec"])]
+    assert limits[0] - limits[1] == 50 * PENDING_ALLOWANCE
 
 
 def test_a_dataset_in_a_config_map_is_mounted_too() -> None:

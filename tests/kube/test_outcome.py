@@ -18,7 +18,6 @@ from tests.kube.statuses import (
     FAILING,
     NOW,
     T0,
-    a_condition,
     a_pod,
     at,
     deleted,
@@ -257,6 +256,7 @@ class TestADeadline:
 class TestAJob:
     def test_that_failed_without_a_pod_is_lost_once_news_of_pods_would_have_come(self) -> None:
         job = the_job(TRAIN, failed())
+        job["status"]["failed"] = 1
         assert results(TRAIN, job, now=NOW) is None
         assert outcome.waiting(job, (), NOW) == outcome.Waiting(None, 29)
         found = only(TRAIN, job=job, now=T0 + 91)
@@ -267,15 +267,41 @@ class TestAJob:
         job = the_job(TRAIN, failed("DeadlineExceeded", since=0))
         assert "DeadlineExceeded" in only(TRAIN, job=job).message
 
+    @pytest.mark.parametrize("counted", [{}, {"failed": None, "uncountedTerminatedPods": {}}])
+    def test_that_never_got_a_pod_was_rejected_and_cost_nothing(self, counted: Object) -> None:
+        job = the_job(TRAIN, failed("DeadlineExceeded", since=0))
+        job["status"] |= counted
+        found = only(TRAIN, job=job)
+        assert (found.reason, found.cost.seconds) == (Reason.JOB_REJECTED, 0)
+        assert "never got a pod" in found.message
+
+    @pytest.mark.parametrize(
+        ("counted", "reason"),
+        [({"succeeded": 1}, Reason.JOB_REJECTED), ({"succeeded": 1, "failed": 1}, Reason.LOST)],
+    )
+    def test_one_seed_of_which_never_got_a_pod_keeps_what_the_other_measured(
+        self, counted: Object, reason: Reason
+    ) -> None:
+        job = the_job(SEEDS, failed("DeadlineExceeded", since=0))
+        job["status"] |= counted
+        done = a_pod(
+            SEEDS,
+            ended("referee", message=message(measured(SEEDS))),
+            ended("player"),
+            index=0,
+            phase="Succeeded",
+        )
+        found = results(SEEDS, job, done, now=NOW)
+        assert found is not None
+        assert [one.reason for one in found] == [None, reason]
+
     def test_that_is_about_to_fail_has_not_ended(self) -> None:
         assert not outcome.has_ended(the_job(TRAIN, FAILING))
         assert outcome.has_ended(the_job(TRAIN, FAILING, failed()))
         assert outcome.has_ended(the_job(TRAIN, COMPLETE))
 
-    def test_that_a_queue_holds_back_waits_without_trouble(self) -> None:
-        job = the_job(TRAIN, a_condition("Suspended", "JobSuspended"), suspend=True)
-        assert results(TRAIN, job, now=T0 + 10**6) is None
-        assert outcome.waiting(job, (), T0 + 10**6) is None
+    def test_that_a_queue_holds_back_is_never_given_up(self) -> None:
+        assert results(TRAIN, the_job(TRAIN, suspend=True), now=T0 + 10**6) is None
 
     def test_whose_pod_its_queue_took_back_was_preempted(self) -> None:
         pod = deleted(a_pod(TRAIN, ended("referee", 137), ended("player", 137), phase="Failed"), 50)

@@ -101,11 +101,7 @@ overlays = st.fixed_dictionaries({}, optional={"metadata": anything, "spec": any
 def guards(template: Object) -> Object:
     """Everything in a pod template that an overlay may not touch."""
     spec = {name: value for name, value in template["spec"].items() if name not in HARMLESS["spec"]}
-    spec.pop("resourceClaims", None)
-    containers = copy.deepcopy(spec["containers"])
-    for one in containers:
-        one["resources"].pop("claims", None)
-    return {**spec, "containers": containers}
+    return copy.deepcopy(spec)
 
 
 def fields(template: Any, runtime: str | None = None) -> list[str]:
@@ -159,9 +155,11 @@ def test_a_label_by_which_a_policy_or_a_service_could_choose_the_pod_is_refused(
     assert "anything else can be an annotation" in str(fault)
 
 
-def test_a_queue_is_named_in_its_own_field() -> None:
-    (fault,) = refusals({"metadata": {"labels": {"kueue.x-k8s.io/queue-name": "other"}}})
+def test_a_queue_is_named_in_its_own_field_where_it_has_one() -> None:
+    laid = {"metadata": {"labels": {"kueue.x-k8s.io/queue-name": "other"}}}
+    (fault,) = refusals(laid, queues=False)
     assert "spec.evaluation.queueName" in str(fault)
+    assert refusals(laid) == ()
 
 
 def test_the_deployments_runtime_can_not_be_replaced() -> None:
@@ -178,13 +176,12 @@ def test_the_clusters_own_priorities_are_refused() -> None:
     assert fields({"spec": {"priorityClassName": "system-node-critical"}}) == ["spec.priorityClassName"]
 
 
-def test_a_claimed_device_is_the_players() -> None:
-    found = applied(
-        TEMPLATE, {"spec": {"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one"}]}}
-    )
-    referee, player = found["spec"]["containers"]
-    assert player["resources"]["claims"] == [{"name": "gpu"}]
-    assert "claims" not in referee["resources"]
+def test_a_claimed_device_is_refused_since_no_budget_would_count_it() -> None:
+    laid = {"spec": {"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one"}]}}
+    (fault,) = refusals(laid)
+    assert fault.path == "spec.resourceClaims"
+    assert "the rung's resources" in str(fault)
+    assert applied(TEMPLATE, laid) == TEMPLATE
 
 
 def test_a_pod_may_not_take_for_ever_to_end() -> None:

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from asiarch.kube.limits import Limits
-from asiarch.kube.queue import FIRST_RETRY, LAST_RETRY, LAST_RETRY_OF_OUTAGE, LONGEST_REST, REST, WorkQueue
+from asiarch.kube.queue import (
+    FIRST_RETRY,
+    LAST_RETRY,
+    LAST_RETRY_OF_OUTAGE,
+    LONGEST_REST,
+    NEW_ONES,
+    REST,
+    WorkQueue,
+)
 
 
 class Clock:
@@ -42,6 +50,21 @@ def test_a_key_that_is_added_twice_is_worked_on_once() -> None:
         assert await taken(queue) == "a"
         queue.done("a")
         assert await is_empty(queue)
+
+    run(scenario())
+
+
+def test_a_new_key_goes_before_others_and_others_are_never_forgotten() -> None:
+    async def scenario() -> None:
+        queue: WorkQueue[str] = WorkQueue(Clock())
+        for number in range(2):
+            queue.add(f"old-{number}")
+        for number in range(NEW_ONES + 1):
+            queue.add(f"new-{number}", new=True)
+        queue.add("old-0", new=True)
+        assert queue.depth == NEW_ONES + 3
+        found = [await taken(queue) for _ in range(queue.depth)]
+        assert found == [*(f"new-{n}" for n in range(NEW_ONES)), "old-0", f"new-{NEW_ONES}", "old-1"]
 
     run(scenario())
 
@@ -135,6 +158,12 @@ def test_an_outage_is_over_soon_for_a_key_that_failed_all_through_it() -> None:
     waits = [queue.retry("a", progressed=False, outage=True) for _ in range(12)]
     assert waits[:3] == [FIRST_RETRY, 2 * FIRST_RETRY, 4 * FIRST_RETRY]
     assert waits[-1] == LAST_RETRY_OF_OUTAGE
+
+
+def test_a_key_may_fail_as_often_as_it_likes() -> None:
+    queue: WorkQueue[str] = WorkQueue(Clock(), jitter=lambda: 1.0)
+    waits = [queue.retry("a", progressed=False) for _ in range(1100)]
+    assert waits[-1] == LAST_RETRY
 
 
 def test_a_worker_that_waits_is_woken_by_an_appointment() -> None:

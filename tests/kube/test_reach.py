@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
 import pytest
@@ -39,13 +39,22 @@ class Refusing(Memory):
         """Refuse to list these kinds there; without any, all of them."""
         self.refusals |= {(namespace, kind): error for kind in kinds or SELECTORS}
 
-    async def pages(self, kind: Kind, namespace: str | None, labels: str = "") -> AsyncIterator[Page]:
+    async def pages(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        labels: str = "",
+        knows: Callable[[Object], bool] | None = None,
+    ) -> AsyncIterator[Page]:
         self.asked.append((namespace or "", kind))
         if (namespace or "", kind) in self.refusals:
             raise self.refusals[namespace or "", kind]
         assert labels == SELECTORS[kind]
         found = [one for one in self.of(kind) if namespace in (None, one["metadata"]["namespace"])]
-        yield Page(found, "1000")
+        if knows is not None:
+            yield Page([{"metadata": one["metadata"]} for one in found], "1000", whole=False)
+        if knows is None or not all(map(knows, found)):
+            yield Page(found, "1000")
 
     def now(self) -> float:
         return T0

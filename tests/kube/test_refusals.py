@@ -1,12 +1,15 @@
 """An order that the API server refuses never ran: it costs nothing, and a person's word reaches it all the same."""
 
 import copy
+from typing import Any, cast
 
 import pytest
 
 from asiarch.api.base import timestamp
 from asiarch.api.reason import Reason
-from asiarch.kube.client import CANDIDATES, JOBS, SEARCHES, ApiError, Kind, Object
+from asiarch.gateway.cluster import QuotaError
+from asiarch.kube.client import CANDIDATES, CONFIG_MAPS, JOBS, SEARCHES, ApiError, Kind, Object
+from asiarch.kube.gateway import ApiCluster
 from asiarch.kube.orders import Orders
 from tests.builders import T0
 from tests.kube.orders import a_job, an_order, searching
@@ -27,6 +30,17 @@ async def suspend(scene: Scene) -> None:
     found = copy.deepcopy(scene.memory.objects[SEARCHES.plural, NAMESPACE, "s"])
     found["spec"]["suspend"] = True
     await scene.memory.replace(SEARCHES, NAMESPACE, "s", found)
+
+
+def test_a_quota_that_refuses_an_agents_result_is_handed_on_in_its_own_words() -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.fail(CONFIG_MAPS, FULL)
+        cluster = ApiCluster(cast("Any", scene.memory))
+        with pytest.raises(QuotaError) as refusal:
+            await cluster.create_config_map(NAMESPACE, {"metadata": {"name": "r"}})
+        assert str(refusal.value) == FULL.message
+
+    played(scenario)
 
 
 def test_what_an_earlier_process_was_refused_is_started_by_the_next_at_no_cost() -> None:

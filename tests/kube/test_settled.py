@@ -1,17 +1,20 @@
 """Jobs that nobody waits for go: at once where something runs in them, else many at a time."""
 
 import asyncio
+import copy
 from collections.abc import Sequence
 
 import pytest
 
 from asiarch.api.base import timestamp
 from asiarch.api.names import CANDIDATE_UID, ORDER, PART
+from asiarch.api.reason import Reason
 from asiarch.kube.client import CANDIDATES, JOBS, ApiError, Kind, Object
 from asiarch.kube.settled import KEPT, MANY, Settled
+from asiarch.loop import turn
 from tests.builders import T0
 from tests.kube.orders import a_job, an_order, searching
-from tests.kube.scene import NAMESPACE, Scene
+from tests.kube.scene import FIRST, NAMESPACE, Scene
 
 KEY = (NAMESPACE, "s")
 
@@ -38,7 +41,11 @@ class Stand:
     async def sweep(self, *, at_once: bool = False, waiting: str = "") -> None:
         """What a turn does at its end."""
         settled = Settled(self.scene.cluster, KEY, lambda uid: self.pods.get(uid, []))
-        self.due = await settled.sweep({"s-0001": waiting}, T0, at_once=at_once)
+        await settled.leave({"s-0001": waiting})
+        chosen, self.due = settled.due({"s-0001": waiting}, T0, at_once=at_once)
+        if chosen:
+            await settled.clear(chosen)
+            _, self.due = settled.due({"s-0001": waiting}, T0, at_once=at_once)
 
     def left(self) -> list[str]:
         """The Jobs that are there, which are those that are held as well."""
@@ -111,6 +118,45 @@ def test_somebodys_copy_of_a_job_is_left_alone(owners: list[Object]) -> None:
         held.value["metadata"]["ownerReferences"] = owners
         await stand.sweep(at_once=True)
         assert (stand.left(), stand.due) == ([name], None)
+
+    asyncio.run(scenario())
+
+
+def test_a_copy_that_somebody_made_of_a_job_stays_when_the_job_goes() -> None:
+    async def scenario() -> None:
+        stand = Stand()
+        name = await stand.job(1, ended=KEPT)
+        await stand.job(2, ended=KEPT)
+        copied = copy.deepcopy(stand.scene.memory.objects[JOBS.plural, NAMESPACE, name])
+        del copied["metadata"]["ownerReferences"]
+        copied["metadata"]["name"] = "mine"
+        await stand.scene.memory.create(JOBS, NAMESPACE, copied)
+        await stand.sweep()
+        assert stand.scene.jobs() == ["mine"]
+        assert (stand.calls("deletecollection"), stand.calls("delete")) == (0, 2)
+
+    asyncio.run(scenario())
+
+
+def test_what_the_api_server_does_not_tell_of_waits_and_keeps_no_other() -> None:
+    async def scenario() -> None:
+        stand = Stand()
+        for number in (1, 2, 3):
+            await stand.job(number, ended=1.0)
+
+        def fail_once(verb: str, kind: Kind, _name: str) -> None:
+            if (verb, kind) == ("get", CANDIDATES):
+                stand.scene.heal()
+                raise ApiError(503, "ServiceUnavailable", "try later")
+
+        stand.scene.memory.before = fail_once
+        await stand.sweep(at_once=True)
+        assert (len(stand.left()), stand.due) == (1, 1.0)
+        stand.scene.memory.before = fail_once
+        with pytest.raises(ApiError):
+            await stand.sweep(at_once=True)
+        await stand.sweep(at_once=True)
+        assert (stand.left(), stand.due) == ([], None)
 
     asyncio.run(scenario())
 
@@ -204,5 +250,75 @@ def test_an_agents_job_is_left_to_its_own_time_once_it_has_ended() -> None:
             stand.scene.cluster.stores.jobs.apply(await stand.scene.memory.create(JOBS, NAMESPACE, job))
         await stand.sweep(at_once=True)
         assert stand.left() == ["s-0001-propose-a1"]
+
+    asyncio.run(scenario())
+
+
+async def with_training_that_is_over() -> tuple[Scene, str]:
+    """A search at work, and a Job of it that has been over for long enough."""
+    scene = Scene()
+    await scene.apply()
+    await scene.turns(4)
+    over = a_job(an_order(name=f"{FIRST}-train-gates-a8"), searching())
+    condition = {"type": "Complete", "status": "True", "lastTransitionTime": timestamp(T0 - KEPT)}
+    over["status"] = {"conditions": [condition]}
+    await scene.memory.create(JOBS, NAMESPACE, over)
+    return scene, str(over["metadata"]["name"])
+
+
+async def a_turn(scene: Scene) -> None:
+    """A turn that ends by itself, whatever goes on beside it."""
+    scene.hear()
+    scene.world.begin(scene.now)
+    await asyncio.wait_for(turn(scene.world, "s", scene.now), 5)
+
+
+def test_turns_go_on_while_many_jobs_are_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        scene, over = await with_training_that_is_over()
+        gate, asked = asyncio.Event(), []
+        delete_all = scene.memory.delete_all
+
+        async def slow(kind: Kind, namespace: str, labels: str) -> None:
+            asked.append(labels)
+            await gate.wait()
+            await delete_all(kind, namespace, labels)
+
+        monkeypatch.setattr(scene.memory, "delete_all", slow)
+        for _ in range(3):
+            await a_turn(scene)
+            await asyncio.sleep(0)
+            assert (over in scene.jobs(), scene.world.wake_after) == (True, 1.0)
+        gate.set()
+        await scene.turns(2)
+        assert over not in scene.jobs()
+        assert len(asked) == 1
+        assert not scene.cluster.aside
+
+    asyncio.run(scenario())
+
+
+def test_a_refused_deletion_of_many_is_told_of_and_asked_for_again() -> None:
+    async def scenario() -> None:
+        scene, over = await with_training_that_is_over()
+
+        def refuse(verb: str, _kind: Kind, _name: str) -> None:
+            if verb == "deletecollection":
+                raise ApiError(403, "Forbidden", "a policy keeps Jobs")
+
+        scene.memory.before = refuse
+        await scene.turns(3)
+        assert scene.troubles == [(Reason.JOB_REJECTED, False)]
+        for wait in (2.1, 4.1):
+            # It is told of without a break until it goes, and asked for less and less often.
+            scene.clock += wait
+            for _ in range(4):
+                await scene.turn()
+                assert scene.troubles == [(Reason.JOB_REJECTED, False)]
+        scene.heal()
+        scene.clock += 8.1
+        await scene.turns(3)
+        assert over not in scene.jobs()
+        assert scene.troubles == []
 
     asyncio.run(scenario())

@@ -38,12 +38,29 @@ def test_an_older_version_is_no_news() -> None:
     assert held.value == 5
 
 
-def test_what_was_deleted_never_comes_back_under_its_uid() -> None:
+def test_what_was_deleted_never_comes_back_by_news_of_before() -> None:
     store = a_store()
     store.apply(an_object(version=5))
     assert store.remove(an_object(version=6)) == SEARCH
-    assert store.apply(an_object(version=7)) is None
+    assert store.apply(an_object(version=6)) is None
     assert store.get("team", "a") is None
+
+
+def test_what_we_deleted_never_comes_back_under_its_uid() -> None:
+    store = a_store()
+    store.apply(an_object(version=5))
+    assert store.forget("team", "a", "uid-a") == SEARCH
+    assert store.remove(an_object(version=7)) is None
+    assert store.apply(an_object(version=8)) is None
+
+
+def test_what_only_lost_its_labels_comes_back_with_them() -> None:
+    store = a_store()
+    store.apply(an_object(version=5))
+    store.remove(an_object(version=6))
+    assert store.apply(an_object(version=7)) == SEARCH
+    assert store.remove(an_object(version=6)) is None
+    assert store.get("team", "a") is not None
 
 
 def test_another_object_may_take_the_name_of_one_that_is_gone() -> None:

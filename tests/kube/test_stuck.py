@@ -2,14 +2,17 @@
 
 import pytest
 
+from asiarch.api.names import code_name
+from asiarch.api.order import Order
 from asiarch.api.reason import Reason
 from asiarch.kube import outcome
 from asiarch.kube.client import Object
-from asiarch.kube.kept import read_job
-from tests.kube.orders import an_order
+from asiarch.kube.kept import read_job, read_pod
+from asiarch.kube.overlay import QUEUE
+from tests.kube.orders import CODE, an_order
 from tests.kube.statuses import NOW, T0, a_condition, a_pod, only, results, the_job, waiting
 
-TRAIN = an_order()
+TRAIN, AGENT = an_order(), an_order("build")
 
 
 class TestAPodThatCanNotStart:
@@ -64,6 +67,7 @@ class TestAPodThatCanNotStart:
         assert found is not None
         assert found.trouble is not None
         assert found.trouble.reason == Reason.DATASET_INVALID
+        assert "Create the claim" in found.trouble.message
 
     def test_behind_a_gate_just_waits(self) -> None:
         pod = self.placeless("Scheduling is blocked", "SchedulingGated")
@@ -77,13 +81,36 @@ class TestAPodThatCanNotStart:
         assert only(TRAIN, pod, job=the_job(TRAIN), now=T0 + 120).reason == Reason.IMAGE_PULL_FAILED
 
     def test_for_want_of_a_volume_is_told_after_five_minutes_and_left_to_its_deadline(self) -> None:
-        pod = self.stuck("ContainerCreating", 'configmap "s-code-1" not found')
+        pod = self.stuck("ContainerCreating")
+        claim = {"name": "data", "persistentVolumeClaim": {"claimName": "fineweb"}}
+        pod["spec"] = {**pod["spec"], "volumes": [*pod["spec"]["volumes"], claim]}
         assert outcome.waiting(the_job(TRAIN), [pod], T0 + 299) == outcome.Waiting(None, 1)
-        found = outcome.waiting(the_job(TRAIN), [pod], T0 + 300)
+        found = outcome.waiting(the_job(TRAIN), [read_pod(pod)], T0 + 300)
         assert found is not None
         assert found.trouble is not None
+        assert f"its image, ConfigMap {code_name('s', CODE)}, claim fineweb" in found.trouble.message
         assert "kubectl describe pod" in found.trouble.message
         assert results(TRAIN, the_job(TRAIN), pod, now=T0 + 10**4) is None
+
+    @pytest.mark.parametrize("order", [TRAIN, AGENT])
+    def test_before_its_deadline_is_nobodys_fault_and_costs_nothing(self, order: Order) -> None:
+        names = ("referee", "player") if order.kind == "train" else ("agent",)
+        gone = {"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": None, "finishedAt": None}
+        unknown = [{"name": name, "state": {"terminated": gone}} for name in names]
+        creating = [waiting(name, "ContainerCreating") for name in names]
+        for containers in (unknown, creating):
+            late = a_condition("Ready", "PodFailed", "False", since=900)
+            pod = a_pod(
+                order,
+                *containers,
+                phase="Failed",
+                reason="DeadlineExceeded",
+                message="Pod was active for too long",
+            )
+            pod["status"]["conditions"].append(late)
+            found = only(order, pod)
+            assert (found.reason, found.cost.seconds) == (Reason.IMAGE_PULL_FAILED, 0)
+            assert "None of its containers had started" in found.message
 
     def test_for_want_of_its_image_is_told_at_once(self) -> None:
         found = outcome.waiting(the_job(TRAIN), [self.stuck("ErrImagePull", "not found")], T0 + 1)
@@ -125,3 +152,23 @@ class TestAPodThatCanNotStart:
 
     def test_is_no_trouble_once_it_runs(self) -> None:
         assert outcome.waiting(the_job(TRAIN), [a_pod(TRAIN)], NOW) is None
+
+
+class TestAJobThatAQueueHoldsBack:
+    def held(self, queue: str | None) -> Object:
+        job = the_job(TRAIN, a_condition("Suspended", "JobSuspended"), suspend=True)
+        job["metadata"]["labels"] |= {} if queue is None else {QUEUE: queue}
+        return job
+
+    def test_is_not_told_of_while_the_queue_only_takes_its_time(self) -> None:
+        assert outcome.waiting(self.held("team"), (), T0 + 599) == outcome.Waiting(None, 1)
+
+    @pytest.mark.parametrize(
+        ("queue", "said"), [("team", "suspended by its queue team"), (None, "somebody's admission")]
+    )
+    def test_is_told_of_after_ten_minutes_with_whose_it_is(self, queue: str | None, said: str) -> None:
+        found = outcome.waiting(self.held(queue), (), T0 + 600)
+        assert found is not None
+        assert found.trouble is not None
+        assert (found.trouble.reason, found.trouble.fatal) == (Reason.UNSCHEDULABLE, False)
+        assert said in found.trouble.message

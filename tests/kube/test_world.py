@@ -1,16 +1,19 @@
 """One search's world on an API server in memory: what else may stand there, and what may have happened unseen."""
 
+import base64
 import copy
-from contextlib import suppress
+import gzip
 
 import pytest
 
 from asiarch.api.names import PART, SEARCH, code_name
 from asiarch.api.reason import Reason
 from asiarch.kube.client import CANDIDATES, CONFIG_MAPS, JOBS, SEARCHES, ApiError, Kind, Object
-from asiarch.kube.orders import GRACE, UNSURE
+from asiarch.kube.orders import UNSURE
+from asiarch.kube.starts import GRACE
+from asiarch.loop import turn
 from tests.builders import a_search
-from tests.kube.scene import FIRST, NAMESPACE, Scene, played
+from tests.kube.scene import FIRST, NAMESPACE, Scene, degraded, played
 
 
 def test_a_foreign_candidate_under_a_name_that_is_needed_blocks_the_search_and_is_spoken_of() -> None:
@@ -93,6 +96,24 @@ def test_an_archive_that_cant_be_read_blocks_the_search_and_wins_back_nothing() 
     played(scenario)
 
 
+def test_an_ordinal_that_somebody_wrote_into_the_archive_is_not_believed() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.apply()
+        await scene.turns(4)
+        line = b'{"name":"x","ordinal":1000000000000,"origin":"Proposed","phase":"Failed"}'
+        packed = base64.b64encode(gzip.compress(line)).decode()
+        owner = scene.memory.objects[CANDIDATES.plural, NAMESPACE, FIRST]["metadata"]["ownerReferences"]
+        labels = {"app.kubernetes.io/managed-by": "asiarch", SEARCH: "s", PART: "archive"}
+        metadata = {"name": "s-archive-0000", "labels": labels, "ownerReferences": owner}
+        body = {"metadata": metadata, "binaryData": {"records.jsonl.gz": packed}}
+        await scene.memory.create(CONFIG_MAPS, NAMESPACE, body)
+        await scene.turns(2)
+        assert scene.troubles == [(Reason.CONFIG_INVALID, True)]
+        assert "found the ordinal 1000000000000" in scene.world.seen.troubles[0].message
+
+    played(scenario)
+
+
 def test_a_search_goes_on_once_what_bore_its_baselines_name_is_deleted() -> None:
     async def scenario(scene: Scene) -> None:
         spec = {"searchName": "s", "origin": "User", "idea": "Gate the keys.", "seed": 5}
@@ -120,35 +141,6 @@ def test_of_a_predecessor_with_the_same_name_nothing_is_remembered() -> None:
         code = scene.memory.objects[CANDIDATES.plural, NAMESPACE, FIRST]["status"]["code"]["digest"]
         assert order.startswith(FIRST)
         assert ("configmaps", NAMESPACE, code_name("s", code)) in scene.memory.objects
-
-    played(scenario)
-
-
-def degraded(scene: Scene) -> Object:
-    """What a user reads first when something is amiss."""
-    conditions = scene.memory.objects[SEARCHES.plural, NAMESPACE, "s"]["status"]["conditions"]
-    (found,) = (one for one in conditions if one["type"] == "Degraded" and one["status"] == "True")
-    return dict(found)
-
-
-@pytest.mark.parametrize(
-    ("kind", "what"), [(CANDIDATES, "The next candidate"), (CONFIG_MAPS, "The file of candidate")]
-)
-def test_a_quota_on_what_we_keep_is_told_and_waited_for(kind: Kind, what: str) -> None:
-    async def scenario(scene: Scene) -> None:
-        await scene.apply()
-        full = "exceeded quota: small, requested: 1, used: 3, limited: 3"
-        scene.fail(kind, ApiError(403, "Forbidden", full))
-        for _ in range(4):
-            with suppress(ApiError):
-                await scene.turn()
-        assert degraded(scene)["reason"] == "QuotaExceeded"
-        assert degraded(scene)["message"].startswith(what)
-        assert "quota: small" in degraded(scene)["message"]
-        scene.heal()
-        await scene.turns(6)
-        assert scene.troubles == []
-        assert scene.jobs() == [f"{FIRST}-train-gates-a1"]
 
     played(scenario)
 
@@ -205,6 +197,34 @@ def test_a_job_whose_answer_got_lost_a_moment_ago_is_asked_for_again() -> None:
     played(scenario)
 
 
+def test_an_order_is_ours_though_its_answer_got_lost_and_a_second_write_came_too_late() -> None:
+    async def scenario(scene: Scene) -> None:
+        write = scene.memory.replace_status
+
+        async def lossy(kind: Kind, namespace: str, name: str, body: Object) -> Object:
+            found = await write(kind, namespace, name, body)
+            if kind == CANDIDATES and "order" in body["status"]:
+                scene.memory.replace_status = write  # type: ignore[method-assign]
+                raise ApiError(504, "Timeout", "too late")
+            return found
+
+        search = await scene.apply(suspend=True)
+        await scene.turns(4)
+        assert scene.memory.objects[CANDIDATES.plural, NAMESPACE, FIRST]["status"]["ordinal"] == 0
+        await scene.memory.patch(SEARCHES, NAMESPACE, "s", {"spec": {**search["spec"], "suspend": False}})
+        scene.memory.replace_status = lossy  # type: ignore[method-assign]
+        with pytest.raises(ApiError, match="504"):
+            await scene.turns(5)
+        scene.now += 1.0
+        scene.world.begin(scene.now)
+        with pytest.raises(ApiError, match="409"):
+            await turn(scene.world, "s", scene.now)  # no watch has brought it yet
+        await scene.turns(2)
+        assert scene.jobs() == [f"{FIRST}-train-gates-a1"]
+
+    played(scenario)
+
+
 def test_an_order_that_an_earlier_process_named_counts_as_lost_when_its_job_is_nowhere() -> None:
     async def scenario(scene: Scene) -> None:
         await scene.apply()
@@ -217,6 +237,23 @@ def test_an_order_that_an_earlier_process_named_counts_as_lost_when_its_job_is_n
         scene.clock += GRACE + 1
         await scene.turns(2)
         assert scene.jobs() == [f"{FIRST}-train-gates-a2"]
+
+    played(scenario)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_who_was_held_up_starts_nothing_for_a_candidate_that_was_replaced(*, replaced: bool) -> None:
+    async def scenario(scene: Scene) -> None:
+        async def held_up() -> None:
+            scene.clock += GRACE
+            if replaced:
+                scene.memory.objects[CANDIDATES.plural, NAMESPACE, FIRST]["metadata"]["uid"] = "another"
+
+        await scene.apply()
+        scene.memory.calm = held_up  # type: ignore[method-assign]
+        while not scene.asked("get", FIRST):
+            await scene.turn()
+        assert scene.jobs() == ([] if replaced else [f"{FIRST}-train-gates-a1"])
 
     played(scenario)
 

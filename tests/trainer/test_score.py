@@ -1,5 +1,7 @@
 """Scores agree with other people's arithmetic."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -25,6 +27,15 @@ def test_loss_agrees_with_torch_on_what_counts() -> None:
         ignore_index=-1,
     )
     assert scored(logits_NTV, targets_NT).nll == pytest.approx(float(wanted), rel=1e-12)
+
+
+def test_scoring_takes_little_memory_beside_the_logits() -> None:
+    logits_NTV, targets_NT = np.zeros((64, 128, 64), np.float32), np.zeros((64, 128), np.int32)
+    tracemalloc.start()
+    scored(logits_NTV, targets_NT)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < logits_NTV.nbytes / 2
 
 
 def test_accuracy_counts_only_what_counts() -> None:

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
 
@@ -133,6 +134,15 @@ def test_a_malformed_frame_is_named(payload: bytes, says: str) -> None:
 def test_silence_ends_at_the_deadline(ends: tuple[socket.socket, Wire]) -> None:
     with pytest.raises(SilentError):
         ends[1].receive(time.monotonic() + 0.05)
+
+
+def test_a_deadline_of_many_weeks_is_no_deadline_of_a_moment(ends: tuple[socket.socket, Wire]) -> None:
+    ours, wire = ends
+    in_seven_weeks = time.monotonic() + 2**32 / 1000 + 0.1
+    later = threading.Timer(0.5, Wire(ours).send_text, (Kind.DONE, "done", in_seven_weeks))
+    later.start()
+    assert wire.receive(in_seven_weeks).text == "done"
+    later.join()
 
 
 def test_a_frame_that_dribbles_is_given_up_long_before_the_deadline() -> None:

@@ -30,6 +30,8 @@ MAX_TEXT_BYTES = 8 * 1024
 MAX_TENSOR_BYTES = 1 << 30
 FRAME_SECONDS = 10.0
 """A frame that has begun must have ended after so long; only waiting for its first byte may take until the deadline."""
+_LONGEST_WAIT = 2_000_000.0
+"""A socket counts its milliseconds in 32 bits: told to wait for longer, it would wait for any other time."""
 
 DTYPES = (np.dtype("<i4"), np.dtype("<i8"), np.dtype("<f4"), np.dtype("<f8"))
 _TEXT = 255
@@ -132,7 +134,7 @@ class Wire:
 
     def _send(self, payload: bytes | memoryview, until: float) -> None:
         try:
-            self._link.settimeout(max(until - self._clock(), 1e-3))
+            self._link.settimeout(min(max(until - self._clock(), 1e-3), _LONGEST_WAIT))
             self._link.sendall(payload)
         except TimeoutError as error:
             raise SilentError("the other side did not take what was sent to it") from error
@@ -163,7 +165,7 @@ class Wire:
         if remaining <= 0:
             raise late
         try:
-            self._link.settimeout(remaining)
+            self._link.settimeout(min(remaining, _LONGEST_WAIT))
             return self._link.recv_into(view)
         except TimeoutError:
             raise late from None

@@ -34,6 +34,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- define "asiarch.image" -}}
 {{- $image := index .root.Values.images .part -}}
+{{- $named := regexMatch "^([^/]*[.:][^/]*|localhost)/" $image.repository -}}
+{{- if not (or .root.Values.images.registry $named $image.digest (eq .root.Values.images.pullPolicy "Never")) -}}
+{{- fail (printf "images.registry: found nothing, wanted the registry that you pushed the images to: nobody publishes any. Or set images.%s.digest, or images.pullPolicy=Never for images that every node has already." .part) -}}
+{{- end -}}
 {{- with .root.Values.images.registry }}{{ trimSuffix "/" . }}/{{ end -}}
 {{- $image.repository -}}
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .root.Chart.AppVersion }}{{ end -}}

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 
@@ -45,11 +45,25 @@ Amount = Annotated[str, Field(max_length=24, pattern=r"^[0-9]{1,12}(\.[0-9]{1,9}
 Count = Annotated[int, Field(ge=0, le=10**9)]
 """How many, or how often."""
 
-Measure = Annotated[float, Field(ge=0, le=1e12)]
-"""A measured quantity that is not negative."""
+_MOST = 10**18
+"""Where a sum stops: above every budget, and within the whole numbers of 64 bits that the API server takes."""
 
-Duration = Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]{0,7}(s|m|h)$")]
-"""Whole seconds, minutes or hours: 90s, 15m, 48h."""
+Measure = Annotated[
+    float,
+    Field(ge=0, json_schema_extra={"maximum": _MOST}),
+    AfterValidator(lambda value: min(value, float(_MOST))),
+]
+"""A measured quantity that is not negative, or a sum of such; it stops at its bound, and is never refused for it."""
+
+Tokens = Annotated[
+    int, Field(ge=0, json_schema_extra={"maximum": _MOST}), AfterValidator(lambda value: min(value, _MOST))
+]
+"""A sum of tokens; it stops at its bound, and is never refused for it."""
+
+Duration = Annotated[
+    str, Field(max_length=16, pattern=r"^([1-9][0-9]{0,8}s|[1-9][0-9]{0,6}m|[1-9][0-9]{0,4}h)$")
+]
+"""Whole seconds, minutes or hours: 90s, 15m, 48h; some decades at most, so that every moment has a date."""
 
 Cores = Annotated[str, Field(max_length=8, pattern=r"^[1-9][0-9]{0,5}m?$")]
 """Processor cores, whole or in thousandths: 2, 500m."""
@@ -67,6 +81,10 @@ Key = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-
 def keyed(field: str) -> dict[str, Any]:
     """Tell the API server that a list holds one entry for each value of `field`; a `json_schema_extra`."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [field]}
+
+
+ATOMIC: dict[str, Any] = {"x-kubernetes-map-type": "atomic"}
+"""Tells the API server that a map has one writer, so that it keeps no account of who set each field; as `keyed`."""
 
 
 def decimal(value: float, digits: int = 6) -> str:

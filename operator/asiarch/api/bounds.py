@@ -18,7 +18,8 @@ PATTERNS: Mapping[str, str] = {
     r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$": f"letters, digits, '-', '_' and '.', {_ENDS}",
     r"^[^\x00-\x1f\x7f]+$": "text without control characters",
     r"^[^\x00-\x1f\x7f]*$": "text without control characters",
-    r"^[1-9][0-9]{0,7}(s|m|h)$": "whole seconds, minutes or hours, such as 90s, 15m or 48h",
+    r"^([1-9][0-9]{0,8}s|[1-9][0-9]{0,6}m|[1-9][0-9]{0,4}h)$": "whole seconds, minutes or hours, such as 90s, 15m or"
+    " 48h, at most 99999h",
     TIMESTAMP: "a moment in UTC, such as 2026-01-31T18:00:00Z",
     r"^-?[0-9]{1,12}(\.[0-9]{1,9})?$": 'a decimal number in quotes, such as "0.75"',
     r"^[0-9]{1,12}(\.[0-9]{1,9})?$": 'a decimal number of at least 0 in quotes, such as "20"',

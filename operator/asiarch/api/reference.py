@@ -36,8 +36,8 @@ What people say without touching a spec. A switch is on for any value but `false
 | annotation | on | meaning |
 |---|---|---|
 | `{PAUSE}` | both | Nothing new is started for it; what is under way ends. |
-| `{RETRY}` | a candidate | For each new value, the order under way is stopped and tried anew; a finished one \
-stays as it is. |
+| `{RETRY}` | a candidate | For each new value, the order under way is stopped and tried anew, and a step that waits \
+after lost attempts is tried at once; a finished candidate stays as it is. |
 | `{VETO}` | a candidate | A live one ends as Rejected; a finished one is no longer a parent, a reference or the best, \
 and its lesson is no longer told. |
 | `{APPROVE}` | a candidate | `true`, or the name of a rung with `approval: true` that it may then climb. |

@@ -32,6 +32,12 @@ _ONE_PLACE = "has(self.source.file) != has(self.source.configMap)"
 _WANTED_PLACE = "either `file` or `configMap`"
 _IN_VOLUME = "has(self.persistentVolumeClaim) || has(self.configMap)"
 
+_EXTENDED = (
+    r"self.all(name, name.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$')"
+    " && !name.contains('kubernetes.io/'))"
+)
+"""What Kubernetes itself takes for an extended resource; all else are its own, which every container has."""
+
 _SEARCH: tuple[tuple[str, str, str, str], ...] = (
     ("spec.seed", "self == oldSelf", _KEPT, ""),
     ("spec.baselines", _SAME_LIST, _KEPT, ""),
@@ -62,6 +68,8 @@ _SEARCH: tuple[tuple[str, str, str, str], ...] = (
      "a path inside the volume, relative and without `..`", "path"),
     ("spec.evaluation.ladder[].model", "!has(self.width) || !has(self.heads) || self.width % self.heads == 0",
      "a number that divides `width`", "heads"),
+    ("spec.evaluation.ladder[].resources", _EXTENDED,
+     "extended resources alone, such as nvidia.com/gpu; say cores and memory in the rung's `cpu` and `memory`", ""),
     ("spec.fitness", "self == oldSelf", _KEPT, ""),
     ("spec.stop", "!has(self.deadline) || timestamp(self.deadline) > timestamp('1970-01-01T00:00:00Z')",
      "a day that exists", "deadline"),

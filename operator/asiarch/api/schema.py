@@ -13,11 +13,12 @@ Schema = dict[str, Any]
 Definitions = Mapping[str, Schema]
 
 LIST_TYPE, LIST_KEYS = "x-kubernetes-list-type", "x-kubernetes-list-map-keys"
+MAP_TYPE = "x-kubernetes-map-type"
 RULES, INT_OR_STRING = "x-kubernetes-validations", "x-kubernetes-int-or-string"
 FREE = "x-kubernetes-preserve-unknown-fields"
 _KEPT = (
     "description", "type", "enum", "minimum", "maximum", "minLength", "maxLength", "pattern",
-    "minItems", "maxItems", "maxProperties", LIST_TYPE, LIST_KEYS, FREE,
+    "minItems", "maxItems", "maxProperties", LIST_TYPE, LIST_KEYS, MAP_TYPE, FREE,
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from asiarch.api.base import (
+    ATOMIC,
     Amount,
     ApiModel,
     Bytes,
@@ -18,6 +19,7 @@ from asiarch.api.base import (
     ObjectName,
     Paragraph,
     Timestamp,
+    Tokens,
     keyed,
 )
 from asiarch.api.meta import Condition, Metadata
@@ -33,6 +35,8 @@ Contract = Literal["mixer/v1"]
 ProviderType = Literal["Grammar"]
 StopPolicy = Literal["Drain", "Cancel"]
 
+STANDARD_LIBRARY = "stdlib"
+"""The path of a dataset that names the Python standard library's own source."""
 
 SHIPPED_BASELINES = (
     "softmax-attention",
@@ -134,7 +138,7 @@ class Dataset(ApiModel):
     path: Path = Field(
         ".",
         description="A file or a directory, relative to the manifest or in the volume; `stdlib` names the Python "
-        "standard library's own source.",
+        "standard library's own source. At most 64 MiB are read, of a directory its files in the order of their paths.",
     )
     persistent_volume_claim: ObjectName | None = Field(
         None, description="A claim of the same namespace whose volume holds the text; on a cluster."
@@ -145,6 +149,11 @@ class Dataset(ApiModel):
     suffix: Annotated[str, Field(max_length=16, pattern=r"^[^\x00-\x1f\x7f]*$")] = Field(
         "", description="Take only files of a directory whose name ends so."
     )
+
+    @property
+    def in_cluster(self) -> bool:
+        """Whether the text lies in a volume, which only a cluster has."""
+        return self.persistent_volume_claim is not None or self.config_map is not None
 
 
 class ModelShape(ApiModel):
@@ -188,10 +197,16 @@ class Rung(ApiModel):
         False,
         description="A person must approve each candidate, by the annotation `asiarch.dev/approve`, before this rung.",
     )
-    cpu: Cores = Field("1", description="Processor cores of one seed's player.")
+    cpu: Cores = Field(
+        "1",
+        description="Processor cores of one seed's player. PyTorch itself computes with one thread, so that numbers "
+        "repeat; more cores help only compilers and drivers.",
+    )
     memory: Bytes = Field("2Gi", description="Memory of one seed's player.")
     resources: Resources = Field(
-        default_factory=dict, max_length=8, description="Accelerators of one seed, by resource name."
+        default_factory=dict,
+        max_length=8,
+        description="Accelerators of one seed, by extended resource, such as nvidia.com/gpu.",
     )
 
 
@@ -286,7 +301,7 @@ class Cost(ApiModel):
 
     seconds: Measure = Field(0.0, description="Seconds of training processes, summed.")
     gpu_seconds: Measure = Field(0.0, description="GPU-seconds.")
-    tokens: int = Field(0, ge=0, le=10**15, description="Tokens of agents.")
+    tokens: Tokens = Field(0, description="Tokens of agents.")
     usd: Measure = Field(0.0, description="US dollars of agents.")
 
     def __add__(self, other: "Cost") -> "Cost":
@@ -335,6 +350,7 @@ class SearchStatus(ApiModel):
     reservations: dict[Annotated[str, Field(max_length=100)], Cost] = Field(
         default_factory=dict,
         max_length=8000,
+        json_schema_extra=ATOMIC,
         description="Worst-case cost of each order that a candidate names, is about to name, or has settled of late.",
     )
     counts: Counts = Field(default_factory=Counts, description="How many candidates stand where.")

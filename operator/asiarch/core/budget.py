@@ -45,14 +45,16 @@ def training_cost(rung: Rung, used: float) -> Cost:
     return Cost(seconds=used, gpu_seconds=used * sum(rung.resources.values()))
 
 
-def shortage(budget: Budget, committed: Cost) -> str | None:
-    """Name the field of the budget that `committed` (spent, reserved and wanted) would overshoot, if any."""
+def needs(cost: Cost, field: str) -> bool:
+    """Whether a cost uses anything of a field of the budget."""
+    return {"gpuHours": cost.gpu_seconds, "tokens": cost.tokens, "usd": cost.usd}[field] > 0
+
+
+def shortage(budget: Budget, committed: Cost) -> tuple[str, ...]:
+    """Name the fields of the budget that `committed` (spent, reserved and wanted) would overshoot."""
     limits = (
         ("gpuHours", budget.gpu_hours, committed.gpu_seconds / 3600),
         ("tokens", budget.tokens, committed.tokens),
         ("usd", budget.usd, committed.usd),
     )
-    for name, most, wanted in limits:
-        if most is not None and wanted > float(most):
-            return name
-    return None
+    return tuple(name for name, most, wanted in limits if most is not None and wanted > float(most))

@@ -42,7 +42,8 @@ def reconcile_candidate(
     retry = controls.wanted_retry(candidate)
     if retry is None or moved.status.order is not None:
         return moved
-    return _with(moved, moved.status.model_copy(update={"retried": retry}))
+    # Whoever asks for it wants the step tried at once, not when its wait is over.
+    return _with(moved, moved.status.model_copy(update={"retried": retry, "retry_at": None}))
 
 
 def marked(candidate: Candidate, search: ArchitectureSearch, refusal: Trouble | None = None) -> Candidate:
@@ -150,17 +151,17 @@ def _rung(candidate: Candidate, search: ArchitectureSearch) -> Rung:
 def _booked(candidate: Candidate, child: Child, around: Surroundings) -> CandidateStatus:
     """Add what an order cost; of a lost attempt the time since it was named, unless it is known better.
 
-    Whatever is said of an agent's order, it costs no more than was reserved for it.
+    Whatever is said of an order, it costs no more than was reserved for it.
     """
-    status, results = candidate.status, child.results or ()
+    status, results, rung = candidate.status, child.results or (), _rung(candidate, around.search)
+    most = around.search.status.reservations.get(child.order) or budget.worst_case(
+        around.search.spec, lifecycle.WORK[status.phase], rung
+    )
     if status.phase != "Evaluating":
-        most = around.search.status.reservations.get(child.order) or budget.worst_case(
-            around.search.spec, lifecycle.WORK[status.phase], None
-        )
         tokens, usd = sum(r.cost.tokens for r in results), sum(r.cost.usd for r in results)
         cost = Cost(tokens=min(tokens, most.tokens), usd=min(usd, most.usd))
     else:
-        cost = budget.training_cost(_rung(candidate, around.search), _seconds(candidate, child, around))
+        cost = budget.training_cost(rung, min(most.seconds, _seconds(candidate, child, around)))
     return status.model_copy(update={"cost": status.cost + cost})
 
 
@@ -180,7 +181,7 @@ def _seconds(candidate: Candidate, child: Child, around: Surroundings) -> float:
     named = instant(order.deadline) - rung.seeds * limit - budget.START_ALLOWANCE
     since = max(0.0, around.now - named)
     if not around.traits.keeps_time:
-        return min(rung.seeds * limit, since)
+        return since
     silent = rung.seeds - len({r.index for r in results if r.cost.seconds > 0})
     return used + silent * min(limit, since)
 
@@ -203,7 +204,10 @@ def _lost(candidate: Candidate, result: Result, around: Surroundings) -> Candida
 
 def _retry_at(lost: int, now: Instant) -> str | None:
     """When a step is tried again after so many lost attempts; the first time at once."""
-    return timestamp(now + min(lifecycle.LONGEST_RETRY, 2.0**lost)) if lost > 1 else None
+    if lost <= 1:
+        return None
+    wait = 2.0 ** min(lost, lifecycle.MOST_DOUBLINGS)
+    return timestamp(now + min(lifecycle.LONGEST_RETRY, wait))
 
 
 def _fail(candidate: Candidate, reason: Reason, message: str, around: Surroundings) -> CandidateStatus:

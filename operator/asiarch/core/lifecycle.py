@@ -105,6 +105,8 @@ MAX_LOST = 10
 
 LONGEST_RETRY = 300
 """Seconds between two attempts at most; the first comes at once, then they are ever further apart."""
+MOST_DOUBLINGS = 10
+"""Enough to exceed the longest wait; excused attempts are lost without limit, and a float isn't."""
 
 UNEXPLAINED = "Not explained: "
 """How the analysis of a candidate begins that was measured, and of which no analyst had anything to say."""

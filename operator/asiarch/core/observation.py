@@ -113,6 +113,8 @@ class Traits:
     """Whether orders are ended at their deadline where they run, so that our clock decides nothing."""
     keeps_all: bool = True
     """Whether finished candidates stay for ever, so that none needs an archive."""
+    creates: bool = True
+    """Whether candidates can be created now; whoever keeps their store may refuse them for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,8 @@ class Child:
     """Seconds that all its processes ran, where the world knows; otherwise the time since it was named counts."""
     refusal: Trouble | None = None
     """Why nothing of it could be started so far: nothing runs."""
+    held: bool = False
+    """Whether a queue keeps it from starting: nothing runs."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Names the next order of each waiting candidate, within the slots and the budget."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from asiarch.api.base import Instant, timestamp
@@ -13,11 +13,11 @@ from asiarch.core import budget, chance, controls, lifecycle
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """The orders that a turn names, by candidate; and what budget was short for the next one."""
+    """The orders that a turn names, by candidate; and of which fields of the budget too little is left."""
 
     orders: Mapping[str, OrderRef]
     reserved: Mapping[str, Cost]
-    short: str | None = None
+    short: tuple[str, ...] = ()
 
 
 def grant(
@@ -29,10 +29,10 @@ def grant(
 ) -> Grants:
     """Name the next order of each waiting candidate, oldest first, within the slots and the budget.
 
-    Before all others come those that have been promised: see `promised`. With an order that is reserved now, the one
-    that follows it in the same kind of slot is, too, where the budget has room for it when everybody has been served:
-    that spares a write of the search. What this turn settles is still in `reserved`, and not yet in `spent`: it is so
-    until that is written.
+    Before all others come those that have been promised: see `promised`. Who needs what is short for one before it
+    gets nothing. With an order that is reserved now, the one that follows it in the same kind of slot is, too, where
+    there is room when everybody has been served: that spares a write of the search. What this turn settles is still
+    in `reserved`, and not yet in `spent`.
     """
     live = tuple(live)
     added = promised(search, live)
@@ -46,13 +46,15 @@ def grant(
         if free[pool] == 0:
             continue
         worst = worst_case(search, candidate)
-        if short := purse.shortage(order.name, worst):
-            return Grants(orders, added, short)
+        if not purse.has_room(order.name, worst):
+            continue
         if added.get(order.name) != worst:
             fresh.append(candidate)
         added[order.name] = purse.reserve(order.name, worst)
         orders[candidate.name] = order
         free[pool] -= 1
+    if short := purse.short():
+        return Grants(orders, added, short)
     for then in (ahead for c in fresh if (ahead := _ahead(search, c)) is not None):
         name, worst = _next_name(search, then), worst_case(search, then)
         if not purse.shortage(name, worst):
@@ -68,10 +70,23 @@ class _Purse:
         self._limits = limits
         self._held = held
         self._committed = budget.total(held.values())
+        self._lacked: dict[str, None] = {}
+        """The fields of which somebody wanted more than there is: what is left of them is kept for whoever that was."""
 
-    def shortage(self, name: str, worst: Cost) -> str | None:
+    def short(self) -> tuple[str, ...]:
+        """The fields of which somebody lacks something, or more is spent by now than there was."""
+        return tuple(self._lacked) or budget.shortage(self._limits, self._committed)
+
+    def has_room(self, name: str, worst: Cost) -> bool:
+        """Whether this can be reserved for an order, and nobody before it lacks what it needs."""
+        short = self.shortage(name, worst)
+        self._lacked |= dict.fromkeys(short)
+        return not short and not any(budget.needs(worst, field) for field in self._lacked)
+
+    def shortage(self, name: str, worst: Cost) -> tuple[str, ...]:
         """What is short if this is reserved for an order, in the place of what may be reserved for it already."""
-        return budget.shortage(self._limits, self._with(name, worst))
+        lacked = budget.shortage(self._limits, self._with(name, worst))
+        return tuple(field for field in lacked if budget.needs(worst, field))
 
     def reserve(self, name: str, worst: Cost) -> Cost:
         """Reserve this for an order; returns it."""
@@ -148,6 +163,22 @@ def order_of(candidate: Candidate, ref: OrderRef, search: ArchitectureSearch) ->
     )
 
 
+def go_on(search: ArchitectureSearch, live: Sequence[Candidate], short: Sequence[str]) -> bool:
+    """Whether the next order of any candidate needs nothing of what is short, and waits for no person."""
+    behind = _yardstick_is_live(live)
+
+    def goes_on(candidate: Candidate) -> bool:
+        kind = lifecycle.WORK.get(candidate.status.phase)
+        if kind is None or (kind == "train" and behind and candidate.status.ordinal != 0):
+            return False
+        if controls.hold(candidate, search.spec) is not None:
+            return False
+        worst = worst_case(search, candidate)
+        return not any(budget.needs(worst, field) for field in short)
+
+    return any(goes_on(candidate) for candidate in live)
+
+
 def renewed(search: ArchitectureSearch, candidate: Candidate, ref: OrderRef, now: Instant) -> OrderRef:
     """The same order as if it were named now, since nothing of it could run before."""
     return ref.model_copy(update={"deadline": _deadline(search, candidate, ref.kind, now)})
@@ -167,20 +198,24 @@ def worst_case(search: ArchitectureSearch, candidate: Candidate) -> Cost:
 def _queue(
     search: ArchitectureSearch, live: tuple[Candidate, ...], now: Instant
 ) -> tuple[list[tuple[Candidate, OrderKind]], dict[str, int]]:
-    """Candidates that wait for an order, and the slots that are free; the yardstick is measured before all others."""
+    """Candidates that wait for an order, and the slots that are free."""
     named = [c.status.order.kind for c in live if c.status.order is not None]
     training = named.count("train")
     evaluation, agents = search.spec.evaluation.parallelism, search.spec.agents.parallelism
     free = {"train": max(0, evaluation - training), "agent": max(0, agents - (len(named) - training))}
-    yardstick_is_live = any(c.status.ordinal == 0 for c in live)
-    waiting = []
+    waiting, behind = [], _yardstick_is_live(live)
     for candidate in live:
         kind = lifecycle.WORK.get(candidate.status.phase)
         if kind is None or candidate.status.order is not None or _rests(candidate, search, now):
             continue
-        if kind != "train" or not yardstick_is_live or candidate.status.ordinal == 0:
+        if kind != "train" or not behind or candidate.status.ordinal == 0:
             waiting.append((candidate, kind))
     return waiting, free
+
+
+def _yardstick_is_live(live: Iterable[Candidate]) -> bool:
+    """Whether the first baseline is still at work, which is measured before all others."""
+    return any(c.status.ordinal == 0 for c in live)
 
 
 def _rests(candidate: Candidate, search: ArchitectureSearch, now: Instant) -> bool:

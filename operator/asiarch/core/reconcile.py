@@ -43,16 +43,16 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
     granted = orders.Grants({}, orders.promised(seen.search, live))
     if judged.starts:
         granted = orders.grant(seen.search, live, budget.spent(seen.records.values()), reserved, now)
-    creations = _creations(seen, moved, records, judged, now) if granted.short is None else ()
+    creations = _creations(seen, moved, records, judged, now) if not granted.short else ()
     final = [_sealed(_ordered(c, granted, seen.search, now), seen, now) for c in moved]
     # What falls with this turn is free in the next one, which follows at once.
-    short = None if _settles(seen, live) or _gives_back(seen.search, live) else granted.short
+    short = () if _settles(seen, live) or _gives_back(seen.search, live) else granted.short
     progress = search.Progress(
         reservations={**reserved, **granted.reserved},
         creates=bool(creations),
         waits=bool(_named(final)),
-        busy=bool(creations) or _under_way(final, starts=judged.starts and short is None),
-        short=short,
+        busy=bool(creations) or _under_way(seen.search, final, short if judged.starts else None),
+        short=short[0] if short else None,
         spent=spent,
         troubles=troubles,
     )
@@ -62,12 +62,12 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
         status = status.model_copy(update={"reservations": {}})
         final = [_sealed(_taken_back(c, seen.search, _ENDED), seen, now) for c in final]
     actions = (
-        *creations,
+        *_admitted(seen, creations),
         *_starts(seen, final, judged),
         *_stops(seen, final, judged, now),
         *_archive(seen, now),
     )
-    wake_after = 0.0 if creations else _wake_after(seen, final, now)
+    wake_after = 0.0 if _admitted(seen, creations) else _wake_after(seen, final, now)
     return Plan(_writes(seen, status, final), actions, wake_after)
 
 
@@ -86,6 +86,11 @@ def _creations(
         return first
     held = sum(1 for c in moved if _is_held(c, seen.search.spec))
     return search.next_candidates(seen.search, records, held, retention.resting(seen, now))
+
+
+def _admitted(seen: Observation, creations: tuple[CreateCandidate, ...]) -> tuple[CreateCandidate, ...]:
+    """The creations that are tried now."""
+    return creations if seen.traits.creates else ()
 
 
 def _losing(moved: list[Candidate]) -> tuple[Trouble, ...]:
@@ -253,9 +258,12 @@ def _sealed(candidate: Candidate, seen: Observation, now: Instant) -> Candidate:
     return candidate.model_copy(update={"status": candidate.status.model_copy(update=changed)})
 
 
-def _under_way(final: list[Candidate], *, starts: bool) -> bool:
-    """Whether an order is named, or a candidate will be moved on by itself."""
-    return any(c.status.order is not None or starts for c in final if c.status.phase not in TERMINAL)
+def _under_way(search: ArchitectureSearch, final: list[Candidate], short: tuple[str, ...] | None) -> bool:
+    """Whether an order is named, or a candidate goes on by itself with nothing of what is short; none: nobody does."""
+    live = [c for c in final if c.status.phase not in TERMINAL]
+    if any(c.status.order is not None for c in live):
+        return True
+    return short is not None and (orders.go_on(search, live, short) if short else bool(live))
 
 
 def _writes(seen: Observation, status: SearchStatus, final: list[Candidate]) -> tuple[Write, ...]:
@@ -302,7 +310,7 @@ def _stops(
         if ref is None or ref != seen.candidates[candidate.name].status.order:
             continue
         child = seen.children.get(ref.name)
-        idle = child is None or child.refusal is not None
+        idle = child is None or child.refusal is not None or child.held
         if judged.cancels or _is_unwanted(candidate) or (idle and not judged.starts):
             stops.append(StopOrder(ref.name, Reason.CANCELLED))
         elif child is not None and not seen.traits.keeps_time and ref.deadline < timestamp(now):

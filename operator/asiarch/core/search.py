@@ -138,9 +138,14 @@ def status(
     conditions = search_conditions(new, progress.troubles, stake, now)
     new = new.model_copy(update={"conditions": conditions})
     may_wait = phase == "Running" and progress.waits and new.reservations.items() <= old.reservations.items()
-    later = {"reservations", "cost"} | ({"counts"} if progress.creates else set())
+    later = {"reservations", "cost"} | ({"counts"} if progress.creates and not _numbers(old, new) else set())
     unchanged = new.model_copy(update={name: getattr(old, name) for name in later}) == old
     return old if may_wait and unchanged else new
+
+
+def _numbers(old: SearchStatus, new: SearchStatus) -> bool:
+    """Whether an ordinal is given: who counts first has it, and of two operators one is refused."""
+    return (new.counts.baselines, new.counts.proposed) != (old.counts.baselines, old.counts.proposed)
 
 
 def _phase(judged: Verdict, *, busy: bool) -> SearchPhase:
@@ -202,4 +207,6 @@ def _best(search: ArchitectureSearch, records: Mapping[str, Record]) -> Best | N
     if first is None or first.fitness is None:
         return None
     scoring = [r.name for r in search.spec.evaluation.ladder if r.task != "Gates"]
-    return Best(candidate=first.name, rung=scoring[first.depth - 1], fitness=decimal(first.fitness))
+    return Best(
+        candidate=first.name, rung=scoring[min(first.depth, len(scoring)) - 1], fitness=decimal(first.fitness)
+    )

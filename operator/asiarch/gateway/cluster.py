@@ -20,7 +20,7 @@ class Cluster(Protocol):
         """Read a ConfigMap; none when it isn't there. Raises UnavailableError."""
 
     async def create_config_map(self, namespace: str, body: Object) -> Object:
-        """Create a ConfigMap. Raises AlreadyExistsError and UnavailableError."""
+        """Create a ConfigMap. Raises AlreadyExistsError, QuotaError and UnavailableError."""
 
     async def review(self, token: str, audience: str) -> Object:
         """Have a token checked: a TokenReview's status. Raises UnavailableError."""
@@ -40,6 +40,10 @@ class UnavailableError(Exception):
 
 class BusyError(UnavailableError):
     """The cluster is asked more than it can take; those who come later are served."""
+
+
+class QuotaError(UnavailableError):
+    """A quota of the namespace is full; the message is the API server's, which names it."""
 
 
 class Contact:

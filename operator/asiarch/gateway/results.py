@@ -1,7 +1,7 @@
 """What came of an order: checked to the last character, kept once, never changed."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -54,7 +54,10 @@ def read(body: bytes, order: Order) -> Result:
 
 
 async def keep(cluster: Cluster, caller: Caller, told: Told, result: Result) -> bool:
-    """Keep a result; true if it is new, false if the same one is kept already. Raises RefusedError 409."""
+    """Keep a result; true if it is new, false if the same one is kept already.
+
+    Raises RefusedError: 409 for another result of this order, 503 while what bears its name is of somebody else's.
+    """
     body = _config_map(caller, told, result)
     try:
         await cluster.create_config_map(caller.namespace, body)
@@ -63,7 +66,12 @@ async def keep(cluster: Cluster, caller: Caller, told: Told, result: Result) -> 
         kept = await cluster.get_config_map(caller.namespace, name)
         if kept is None:
             raise UnavailableError(f"ConfigMap {name} came and went") from None
-        if not _says(kept, result):
+        owner, ours = _controller(kept["metadata"].get("ownerReferences") or ()), _controller(told.owners)
+        if owner and owner != ours:
+            message = f"ConfigMap {name} belongs to something else, a predecessor say; once it is gone this is kept."
+            raise RefusedError(503, "NameTaken", message, retry_after=1) from None
+        # What belongs to nobody stays, so that there is nothing to wait for.
+        if owner != ours or not _says(kept, result):
             message = f"The order {result.order} has another result already; the first one stands."
             raise RefusedError(409, "ResultExists", message) from None
         return False
@@ -77,6 +85,11 @@ def _says(kept: Object, result: Result) -> bool:
     except ValidationError:
         return False
     return first == result.model_copy(update={"cost": first.cost})
+
+
+def _controller(owners: Iterable[Object]) -> str:
+    """The uid of the owner that controls an object; empty for none."""
+    return next((str(owner["uid"]) for owner in owners if owner.get("controller")), "")
 
 
 def _config_map(caller: Caller, told: Told, result: Result) -> Object:

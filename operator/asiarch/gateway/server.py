@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from asiarch.api.base import timestamp
 from asiarch.gateway import contexts, results
-from asiarch.gateway.cluster import BusyError, Cluster, Contact, UnavailableError
+from asiarch.gateway.cluster import BusyError, Cluster, Contact, QuotaError, UnavailableError
 from asiarch.gateway.limits import Buckets, Limits
 from asiarch.gateway.meter import Meter
 from asiarch.gateway.metrics import Metrics
@@ -242,13 +242,8 @@ def _refused(error: Exception) -> RefusedError:
     match error:
         case RefusedError():
             return error
-        case BusyError():
-            message = "The API server is asked too much at the moment; try again."
-            return RefusedError(429, "ClusterBusy", message, error.retry_after or 1)
         case UnavailableError():
-            _log.warning("The API server gave no usable answer: %s", error)
-            message = "The API server gave no usable answer; try again."
-            return RefusedError(503, "ClusterUnavailable", message, error.retry_after or 1)
+            return _unserved(error)
         case TimeoutError():
             return RefusedError(503, "TooSlow", "The answer took too long; try again.", retry_after=1)
         case web.HTTPException():
@@ -257,6 +252,19 @@ def _refused(error: Exception) -> RefusedError:
         case _:
             _log.error("A fault of the gateway's own", exc_info=error)
             return RefusedError(500, "InternalError", "The gateway failed; its log says why.", retry_after=1)
+
+
+def _unserved(error: UnavailableError) -> RefusedError:
+    """What is said while the cluster doesn't do its part."""
+    status, reason, message = 503, "ClusterUnavailable", "The API server gave no usable answer; try again."
+    if isinstance(error, BusyError):
+        status, reason = 429, "ClusterBusy"
+        message = "The API server is asked too much at the moment; try again."
+    elif isinstance(error, QuotaError):
+        reason, message = "QuotaExceeded", f"{error}; try again."
+    else:
+        _log.warning("The API server gave no usable answer: %s", error)
+    return RefusedError(status, reason, message, error.retry_after or 1)
 
 
 def _response(refused: RefusedError) -> web.Response:

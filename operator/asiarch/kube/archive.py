@@ -8,17 +8,20 @@ write ConfigMaps may write a segment, so that none is trusted: it is unpacked an
 import base64
 import gzip
 import json
+import re
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 from asiarch.api.names import MANAGED_BY, PART, SEARCH, archive_name
 from asiarch.api.search import ArchitectureSearch
 from asiarch.core.observation import Record, archived, record_of
 from asiarch.kube.client import CONFIG_MAPS, ApiError, Kind, Object
-from asiarch.kube.kept import controller
+from asiarch.kube.kept import Part, controller
+from asiarch.kube.manifests import owner_of
 from asiarch.kube.store import Held, SearchKey, Store
 
 SEGMENT = 1000
@@ -29,6 +32,12 @@ FULL_TEXT = 4 << 20
 """Bytes of a segment, unpacked: it is closed then."""
 MOST_TEXT = 2 * FULL_TEXT
 """Bytes of a segment, unpacked, that are still read: a full one and whatever one record may add to it."""
+GAPS = 20_000
+"""Ordinals of a search that are not in its archive: its objects, and those that somebody deleted unseen."""
+MOST_SCORE = 1e12
+"""As many digits as our numbers in status have."""
+MAX_NAME = 253
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _KEY = "records.jsonl.gz"
 _GZIP = 31
 """What zlib calls its largest window with a header of gzip's."""
@@ -72,7 +81,7 @@ class Segment:
 class Archive:
     """The archived records of one search."""
 
-    def __init__(self, api: Port, store: Store[Object], key: SearchKey) -> None:
+    def __init__(self, api: Port, store: Store[Part], key: SearchKey) -> None:
         """Read nothing yet; `store` says which segments there are."""
         self._api = api
         self._store = store
@@ -83,43 +92,53 @@ class Archive:
         self.fault: ArchiveUnreadableError | None = None
         """Why what `legible` returned last is not all."""
 
-    async def records(self) -> dict[str, Record]:
-        """Every archived record by name; raises ArchiveUnreadableError, and ApiError."""
+    async def records(self) -> tuple[Record, ...]:
+        """Every archived record in the order of writing; raises ArchiveUnreadableError, and ApiError."""
         found = await self.legible()
         if self.fault is not None:
             raise self.fault
         return found
 
-    async def legible(self) -> dict[str, Record]:
-        """Every archived record that can be read, or could be before; `fault` says what can't. Raises ApiError."""
+    async def legible(self) -> tuple[Record, ...]:
+        """Every archived record that can be read, or could be before; `fault` says what can't. Raises ApiError.
+
+        They are in the order of writing. A name may be there twice: of a candidate that was made again, say.
+        """
         self.fault = None
         for name, one in list(self._parts()):
             known = self._segments.get(name)
             if known is None or known.version < one.version:
                 await self._load(name)
-        return {r.name: r for name in sorted(self._segments) for r in self._segments[name].records}
+        found = {name: self._segments[name].records for name in sorted(self._segments)}
+        most = GAPS + 2 * sum(map(len, found.values()))
+        for name in sorted(found):
+            if (highest := max((r.ordinal for r in found[name]), default=0)) > most:
+                wanted = f"found the ordinal {highest}, wanted at most {most} beside so few records"
+                self.fault = ArchiveUnreadableError(name, wanted)
+                del found[name]
+        return tuple(chain.from_iterable(found.values()))
 
     async def add(self, search: ArchitectureSearch, records: Sequence[Record]) -> None:
         """Write records down, and verify that they can be read again; those that are there already stay."""
-        known = await self.records()
+        known = {(r.name, r.ordinal) for r in await self.records()}
         there = {name for name, _ in self._parts()}
         for name in sorted(self._segments.keys() - there):
             await self._write(search, name, ())
-        fresh = [r for r in records if r.name not in known]
+        fresh = [r for r in records if (r.name, r.ordinal) not in known]
         while fresh:
             name = self._open(search)
             room = self._room(name, fresh)
             await self._write(search, name, fresh[:room])
             fresh = fresh[room:]
 
-    def _parts(self) -> Iterator[tuple[str, Held[Object]]]:
+    def _parts(self) -> Iterator[tuple[str, Held[Part]]]:
         """The segments that there are, of which we know little more than the name."""
         for name, one in self._store.of(self._key).items():
-            if one.value["metadata"]["labels"].get(PART) == "archive" and self._is_ours(one.value):
+            if one.value.part == "archive" and self._is_ours(one.value.controller):
                 yield name, one
 
-    def _is_ours(self, found: Object) -> bool:
-        return not self.owner or controller(found) == self.owner
+    def _is_ours(self, owner: str) -> bool:
+        return not self.owner or owner == self.owner
 
     def _open(self, search: ArchitectureSearch) -> str:
         """The name of the segment that has room."""
@@ -171,7 +190,7 @@ class Archive:
 
     async def _load(self, name: str) -> None:
         found = await self._api.get(CONFIG_MAPS, self._key[0], name)
-        if found is not None and self._is_ours(found):
+        if found is not None and self._is_ours(controller(found)):
             try:
                 self._segments[name] = _read(found)
             except ArchiveUnreadableError as error:
@@ -179,17 +198,10 @@ class Archive:
 
 
 def _segment(search: ArchitectureSearch, name: str, records: Sequence[Record]) -> Object:
-    owner = {
-        "apiVersion": search.api_version,
-        "kind": search.kind,
-        "name": search.name,
-        "uid": search.metadata.uid,
-        "controller": True,
-    }
     labels = {MANAGED_BY[0]: MANAGED_BY[1], SEARCH: search.name, PART: "archive"}
     packed = base64.b64encode(_zipped(_lines(records))).decode()
     return {
-        "metadata": {"name": name, "labels": labels, "ownerReferences": [owner]},
+        "metadata": {"name": name, "labels": labels, "ownerReferences": [owner_of(search)]},
         "binaryData": {_KEY: packed},
     }
 
@@ -244,10 +256,24 @@ def _split(text: bytes) -> list[bytes]:
 def _record(number: int, line: bytes) -> Record:
     """One line as a record; raises ValueError."""
     try:
-        return record_of(json.loads(line))
+        found = record_of(json.loads(line))
     # Pydantic's and JSON's errors are ValueErrors; what is nested too deeply is not.
     except (ValueError, RecursionError) as error:
         kind = type(error).__name__
         raise ValueError(
             f"found a line {number} that is no record ({kind}), wanted one record a line"
         ) from error
+    if not _is_possible(found):
+        raise ValueError(
+            f"found a line {number} that no finished candidate leaves, wanted a name, a phase that is an end, an "
+            "ordinal and scores"
+        )
+    return found
+
+
+def _is_possible(found: Record) -> bool:
+    """Whether a candidate can have left a record: whatever else stands there would be believed, too."""
+    numbers = (*found.scores, *([] if found.fitness is None else [found.fitness]))
+    named = len(found.name) <= MAX_NAME and _NAME.fullmatch(found.name) is not None
+    placed = found.terminal and found.ordinal >= 0 and found.depth == len(found.scores)
+    return named and placed and all(abs(one) < MOST_SCORE for one in numbers)

@@ -3,12 +3,13 @@
 Transport, credentials and their rotation are the `kubernetes` client's.
 """
 
+import asyncio
 import json
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 from urllib.parse import quote, urlencode
@@ -24,8 +25,13 @@ from asiarch.kube.limits import CrowdedError, Limits
 Object = dict[str, Any]
 """An API object as JSON."""
 
-PAGE = 200
+PAGE = 100
 """Objects of one page of a list: what is held of it as JSON is ten times its size."""
+_WHOLE = "application/json"
+_METADATA = f"{_WHOLE};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{_WHOLE}"
+"""Of a list, only its objects' metadata; a server that can't tell sends them whole."""
+_SENT = 0.002
+"""Seconds that a request is given to leave, before whoever reads a page keeps the event loop to itself."""
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 _UNUSABLE = (
     config.ConfigException,
@@ -84,6 +90,20 @@ class Page:
 
     items: Sequence[Object]
     resource_version: str
+    whole: bool = True
+    """Whether the items have more than their metadata."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One call, before it is made."""
+
+    method: str
+    kind: Kind
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    accept: str = _WHOLE
 
 
 class Watcher(Protocol):
@@ -99,7 +119,9 @@ class Api:
     def __init__(self, configuration: client.Configuration, limits: Limits, watcher: Watcher) -> None:
         """Connect to nothing yet."""
         self.configuration = configuration
-        configuration.client_session_kwargs = {"middlewares": (_once,)}
+        # Else aiohttp asks two other threads, at each call, what environment and netrc say of proxies and passwords. A
+        # kubeconfig's proxy-url counts all the same.
+        configuration.client_session_kwargs = {"middlewares": (_once,), "trust_env": False}
         self._client = client.ApiClient(configuration)
         self.now = ServerClock()
         self._limits = limits
@@ -116,20 +138,50 @@ class Api:
         """Close all connections."""
         await self._client.close()
 
-    async def pages(self, kind: Kind, namespace: str | None, labels: str = "") -> AsyncIterator[Page]:
-        """List all objects in pages, as the newest state is; namespace None is all namespaces."""
-        query = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
-        while True:
-            found = await self._call("GET", kind, _path(kind, namespace), query)
-            yield Page(found.get("items") or (), found["metadata"]["resourceVersion"])
-            if not found["metadata"].get("continue"):
-                return
-            query["continue"] = found["metadata"]["continue"]
+    async def pages(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        labels: str = "",
+        knows: Callable[[Object], bool] | None = None,
+    ) -> AsyncIterator[Page]:
+        """List all objects in pages, as the newest state is; namespace None is all namespaces.
+
+        With `knows`, pages come as metadata alone; one with an object that isn't known by that comes once more, whole.
+        """
+        path, first = (
+            _path(kind, namespace),
+            {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {}),
+        )
+
+        def ask(query: Mapping[str, str], accept: str) -> asyncio.Future[Object]:
+            return asyncio.ensure_future(self._call(_Request("GET", kind, path, query, accept=accept)))
+
+        accept = _WHOLE if knows is None else _METADATA
+        query, coming = first, ask(first, accept)
+        try:
+            while True:
+                found, here = await coming, query
+                items, version = found.get("items") or (), found["metadata"]["resourceVersion"]
+                further = found["metadata"].get("continue")
+                if further:
+                    # The server makes up the next page while this one is read.
+                    query = first | {"continue": further}
+                    coming = ask(query, accept)
+                    await asyncio.wait((coming,), timeout=_SENT)
+                yield Page(items, version, whole=knows is None)
+                if knows is not None and not all(map(knows, items)):
+                    again = await ask(here, _WHOLE)
+                    yield Page(again.get("items") or (), version)
+                if not further:
+                    return
+        finally:
+            coming.cancel()
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Object | None:
         """Read one object; none when it isn't there."""
         try:
-            return await self._call("GET", kind, _path(kind, namespace, name))
+            return await self._call(_Request("GET", kind, _path(kind, namespace, name)))
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -141,26 +193,26 @@ class Api:
 
     async def create(self, kind: Kind, namespace: str | None, body: Object) -> Object:
         """Create an object; raises ApiError 409 AlreadyExists."""
-        return await self._call("POST", kind, _path(kind, namespace), body=_typed(kind, body))
+        return await self._call(_Request("POST", kind, _path(kind, namespace), body=_typed(kind, body)))
 
     async def replace(self, kind: Kind, namespace: str | None, name: str, body: Object) -> Object:
         """Replace an object, fenced by the resource version in `body`."""
-        return await self._call("PUT", kind, _path(kind, namespace, name), body=_typed(kind, body))
+        return await self._call(_Request("PUT", kind, _path(kind, namespace, name), body=_typed(kind, body)))
 
     async def replace_status(self, kind: Kind, namespace: str, name: str, body: Object) -> Object:
         """Replace an object's status, fenced by the resource version in `body`."""
         path = f"{_path(kind, namespace, name)}/status"
-        return await self._call("PUT", kind, path, body=_typed(kind, body))
+        return await self._call(_Request("PUT", kind, path, body=_typed(kind, body)))
 
     async def patch(self, kind: Kind, namespace: str, name: str, body: Object) -> Object:
         """Merge a patch into an object; a uid or resource version in it is a precondition."""
-        return await self._call("PATCH", kind, _path(kind, namespace, name), body=body)
+        return await self._call(_Request("PATCH", kind, _path(kind, namespace, name), body=body))
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete exactly the object with this uid; that it is gone, or another one stands there, is success."""
         body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
         try:
-            await self._call("DELETE", kind, _path(kind, namespace, name), body=body)
+            await self._call(_Request("DELETE", kind, _path(kind, namespace, name), body=body))
         except ApiError as error:
             if error.status != 404 and not (error.status == 409 and "UID" in error.message):
                 raise
@@ -168,11 +220,10 @@ class Api:
     async def delete_all(self, kind: Kind, namespace: str, labels: str) -> None:
         """Delete all objects that these labels choose; there is no precondition, so let no stranger bear them."""
         query, body = {"labelSelector": labels}, {"propagationPolicy": "Background"}
-        await self._call("DELETE", kind, _path(kind, namespace), query, body)
+        await self._call(_Request("DELETE", kind, _path(kind, namespace), query, body))
 
-    async def _call(
-        self, method: str, kind: Kind, path: str, query: Mapping[str, str] | None = None, body: Any = None
-    ) -> Object:
+    async def _call(self, asked: _Request) -> Object:
+        method, kind, path, query = asked.method, asked.kind, asked.path, asked.query
         limits = self._own_limits.get(kind, self._limits)
         try:
             await limits.wait(write=method != "GET")
@@ -180,7 +231,7 @@ class Api:
             message = f"{method} {path}: not asked, too much waits already"
             raise ApiError(429, "TooManyRequests", message, error.seconds) from error
         headers = {
-            "Accept": "application/json",
+            "Accept": asked.accept,
             "Content-Type": "application/merge-patch+json" if method == "PATCH" else "application/json",
             "User-Agent": self._client.user_agent,
         }
@@ -190,7 +241,7 @@ class Api:
         begun, code = time.monotonic(), 0
         try:
             reply = await self._client.rest_client.request(
-                method, url, headers=headers, body=body, _request_timeout=_TIMEOUT
+                method, url, headers=headers, body=asked.body, _request_timeout=_TIMEOUT
             )
             code, retry_after = reply.status, reply.headers.get("Retry-After")
             self.now.hear(reply.headers.get("Date"))
@@ -251,7 +302,7 @@ def _read(code: int, payload: bytes, retry_after: str | None, limits: Limits) ->
     """The object of a good answer; the server's Status as an error otherwise."""
     try:
         found = json.loads(payload)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if code < 400:
             raise ApiError(0, "CutReply", f"{len(payload)} bytes that are not JSON") from error
         found = {}

@@ -1,7 +1,8 @@
 """Everything that the worlds of all searches share: the API, the stores, the deployment, and who is told."""
 
+import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,10 +14,11 @@ from asiarch.kube.deployment import Deployment
 from asiarch.kube.kept import (
     KeptCandidate,
     Leaving,
+    Part,
     Unreadable,
     read_job,
+    read_part,
     read_pod,
-    read_result,
     read_search,
     search_itself,
     search_of_candidate,
@@ -34,6 +36,9 @@ SELECTORS = {
     CONFIG_MAPS: f"{OURS},{PART} in (archive,result)",
 }
 """Which objects of each kind are ours to watch."""
+
+BY_METADATA = frozenset({CONFIG_MAPS})
+"""Kinds of whose objects the store keeps what their metadata tells."""
 
 
 class Watcher(Protocol):
@@ -65,7 +70,7 @@ class Stores:
     )
     jobs: Store[Object] = field(default_factory=lambda: Store(JOBS, search_of_label, read_job))
     pods: Store[Object] = field(default_factory=lambda: Store(PODS, search_of_label, read_pod))
-    results: Store[Object] = field(default_factory=lambda: Store(CONFIG_MAPS, search_of_label, read_result))
+    results: Store[Part] = field(default_factory=lambda: Store(CONFIG_MAPS, search_of_label, read_part))
     departed: Departed = field(default_factory=Departed)
 
     def of(self, kind: Kind) -> Store[Any]:
@@ -93,22 +98,38 @@ class Cluster:
     stores: Stores = field(default_factory=Stores)
     behind: dict[tuple[Kind, Place], int] = field(default_factory=dict)
     reach: Reach = field(init=False)
+    aside: set[asyncio.Task[None]] = field(default_factory=set)
+    """Work that goes on beside the turns."""
 
     def __post_init__(self) -> None:
         """Ask nothing yet."""
         self.reach = Reach(self.places, SELECTORS)
+
+    def beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Have work done beside the turns; whoever asked for it looks later what came of it."""
+        task = asyncio.create_task(work)
+        self.aside.add(task)
+        task.add_done_callback(self._over)
+        return task
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self.aside.discard(task)
+        if not task.cancelled():
+            # Looked at here, too, lest Python complain of what nobody waits for once its search is gone.
+            task.exception()
 
     @property
     def places(self) -> Sequence[Place]:
         """Where each kind is listed and watched."""
         return self.namespaces or (None,)
 
-    async def list(self, kind: Kind) -> dict[Place, set[SearchKey]]:
+    async def list(self, kind: Kind, pause: float = 0.0) -> dict[Place, set[SearchKey]]:
         """List one kind anew in every place that grants it; returns by place whose objects changed.
 
+        Between two pages `pause` seconds are left to others: a page costs the API server as much as many a write.
         Raises ApiError for all but a refusal, and BehindError when the server has gone back in time for good.
         """
-        lists = {place: await self._asked(kind, place) for place in self.places}
+        lists = {place: await self._asked(kind, place, pause) for place in self.places}
         return {place: changed for place, changed in lists.items() if changed is not None}
 
     async def ask_again(self, place: Place) -> set[SearchKey]:
@@ -124,10 +145,10 @@ class Cluster:
             changed |= found
         return changed
 
-    async def _asked(self, kind: Kind, place: Place) -> set[SearchKey] | None:
+    async def _asked(self, kind: Kind, place: Place, pause: float = 0.0) -> set[SearchKey] | None:
         """List one kind in one place; none when that was refused."""
         try:
-            changed = await self._list(kind, place)
+            changed = await self._list(kind, place, pause)
         except ApiError as error:
             if not self.reach.refused(kind, place, error):
                 raise
@@ -135,15 +156,19 @@ class Cluster:
         self.reach.granted(kind, place)
         return changed
 
-    async def _list(self, kind: Kind, namespace: Place) -> set[SearchKey]:
+    async def _list(self, kind: Kind, namespace: Place, pause: float) -> set[SearchKey]:
         store, place = self.stores.of(kind), (kind, namespace)
         newest, version = store.newest, 0
         listed: set[ObjectKey] = set()
         changed: set[SearchKey] = set()
-        # Page by page: thousands of objects as JSON, held at once, would be most of our memory.
-        async for page in self.api.pages(kind, namespace, SELECTORS[kind]):
+        # Page by page: thousands of objects as JSON, held at once, would be most of our memory. And what is known isn't
+        # read whole again: while it is, every turn waits.
+        knows = _knows_all if kind in BY_METADATA else store.knows if len(store) else None
+        async for page in self.api.pages(kind, namespace, SELECTORS[kind], knows):
+            if listed:
+                await asyncio.sleep(pause)
             version = int(page.resource_version)
-            changed |= store.take(page.items, listed)
+            changed |= store.take(page.items, listed, whole=page.whole or kind in BY_METADATA)
         if version < newest:
             # A server that lags is asked again; one that was restored from a backup never catches up.
             self.behind[place] = self.behind.get(place, 0) + 1
@@ -156,6 +181,11 @@ class Cluster:
 
 
 _PATIENCE = 3
+
+
+def _knows_all(_: Object) -> bool:
+    """Nothing needs to be read whole."""
+    return True
 
 
 def spread(seconds: float) -> float:

@@ -20,12 +20,13 @@ _ROUNDING = 1e-3
 def contradicts(search: ArchitectureSearch, records: Mapping[str, Record], named: AbstractSet[str]) -> bool:
     """Whether a search knows of more than its candidates tell, or a candidate waits for what wasn't reserved."""
     said, summed, counts = search.status.cost, budget.spent(records.values()), search.status.counts
+    numbered = sum(record.ordinal >= 0 for record in records.values())
     more = (
         said.seconds - summed.seconds,
         said.gpu_seconds - summed.gpu_seconds,
         float(said.tokens - summed.tokens),
         said.usd - summed.usd,
-        float(counts.baselines + counts.proposed - len(records)),
+        float(counts.baselines + counts.proposed - numbered),
     )
     return max(more) > _ROUNDING or not named <= search.status.reservations.keys()
 

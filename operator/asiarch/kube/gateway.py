@@ -9,15 +9,16 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 
-from aiohttp import web
-
-from asiarch.gateway.cluster import AlreadyExistsError, BusyError, UnavailableError
+from asiarch.api.reason import Reason
+from asiarch.gateway.cluster import AlreadyExistsError, BusyError, QuotaError, UnavailableError
 from asiarch.gateway.limits import Limits as AgentLimits
 from asiarch.gateway.metrics import Metrics, page
 from asiarch.gateway.provider import Grammar
 from asiarch.gateway.server import app, runner
 from asiarch.kube.client import CONFIG_MAPS, TOKEN_REVIEWS, Api, ApiError, Object, configured
 from asiarch.kube.limits import Limits
+from asiarch.kube.probes import listen
+from asiarch.kube.refusals import reason_of
 
 _LONGEST_WAIT = 2.0
 """Seconds that a call may wait for its turn; an agent does better to come again than to hold a connection."""
@@ -71,11 +72,12 @@ async def serve(settings: Settings) -> None:
         await stack.enter_async_context(api)
         rules = AgentLimits(account=settings.agent_service_account)
         agents = app(ApiCluster(api), Grammar(), metrics, rules)
-        for made, port in ((page(metrics), settings.metrics_port), (agents, settings.port)):
+        ports = {"--metrics-port": settings.metrics_port, "--port": settings.port}
+        for made, (option, port) in zip((page(metrics), agents), ports.items(), strict=True):
             served = runner(made)
             stack.push_async_callback(served.cleanup)
             await served.setup()
-            await web.TCPSite(served, settings.host, port).start()
+            await listen(served, settings.host, port, option)
         _log.info(
             "The gateway serves agents on port %d, metrics on port %d.", settings.port, settings.metrics_port
         )
@@ -91,5 +93,7 @@ def _translated() -> Iterator[None]:
     except ApiError as error:
         if error.status == 409 and error.reason == "AlreadyExists":
             raise AlreadyExistsError(error.message) from error
+        if reason_of(error) == Reason.QUOTA_EXCEEDED:
+            raise QuotaError(error.message) from error
         refusal = BusyError if error.status == 429 else UnavailableError
         raise refusal(str(error), error.retry_after) from error

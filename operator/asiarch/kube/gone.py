@@ -1,14 +1,33 @@
 """Records for candidates whose objects somebody else deleted, so that no ordinal, no cost and no idea is lost."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
-from asiarch.api.candidate import Candidate, Origin
+from asiarch.api.candidate import Candidate, Origin, Phase
 from asiarch.api.names import candidate_name
 from asiarch.api.reason import Reason
 from asiarch.api.search import ArchitectureSearch, Cost
 from asiarch.core import budget
+from asiarch.core.lifecycle import NEXT
 from asiarch.core.observation import Record
+from asiarch.kube.archive import GAPS
+
+
+def united(search: str, archived: Iterable[Record], present: Mapping[str, Record]) -> dict[str, Record]:
+    """Records by name, each ordinal once: what is present stands, then what was archived later.
+
+    Of several that bore a name the last one has it; those before it are told by their ordinals.
+    """
+    there = {r.ordinal for r in present.values()}
+    kept = {r.ordinal: r for r in archived if r.ordinal not in there}
+    found = {r.name: r for _, r in sorted(kept.items())} | dict(present)
+    for one in kept.values():
+        if found[one.name] is not one:
+            renamed = _renamed(search, one, found)
+            found[renamed.name] = renamed
+    return found
 
 
 def lost(
@@ -25,15 +44,13 @@ def lost(
     """
     gaps = _gaps(search, records, before)
     seen = {r.ordinal: r for r in before.values()}
-    found = [
-        _deleted(seen[gap])
-        if gap in seen and seen[gap].name not in records
-        else _unseen(search, gap, seen[gap].cost if gap in seen else Cost(), records)
-        for gap in gaps
-    ]
-    if found:
-        rest = _rest(search.status.cost, [r.cost for r in (*records.values(), *found)])
-        found[0] = replace(found[0], cost=found[0].cost + rest)
+    if not gaps:
+        return []
+    missed = {gap: _deleted(seen[gap]) if gap in seen else _unseen(search, gap) for gap in gaps}
+    missed |= _counted_ends(search, records, missed, {gap: seen[gap].phase for gap in gaps if gap in seen})
+    rest = _rest(search.status.cost, [r.cost for r in (*records.values(), *missed.values())])
+    missed[gaps[0]] = replace(missed[gaps[0]], cost=missed[gaps[0]].cost + rest)
+    found = [r for r in united(search.name, missed.values(), records).values() if r.ordinal in missed]
     names = {*records, *(r.name for r in found)}
 
     def open_orders(gone: Record) -> Iterable[str]:
@@ -83,12 +100,12 @@ def _gaps(
 def _given(search: ArchitectureSearch, records: Mapping[str, Record], before: Mapping[str, Record]) -> int:
     """How many ordinals were given: up to the highest that is there or was seen, or as many as the search had counted.
 
-    A count that somebody wrote by hand is not believed beyond what the search may have.
+    It may have counted more than its budget allows: users' candidates run beyond that, and it may have been cut. But a
+    count that somebody wrote by hand is not believed without end.
     """
     highest = max((r.ordinal for r in (*records.values(), *before.values())), default=-1) + 1
     counted = search.status.counts.baselines + search.status.counts.proposed
-    most = len(search.spec.baselines) + search.spec.budget.candidates
-    return max(highest, counted if counted <= most else 0)
+    return max(highest, counted if counted <= highest + GAPS else 0)
 
 
 def _deleted(seen: Record) -> Record:
@@ -100,13 +117,45 @@ def _deleted(seen: Record) -> Record:
     return replace(seen, phase=seen.phase if ended else "Failed", reason=Reason.DELETED, vetoed=True)
 
 
-def _unseen(search: ArchitectureSearch, ordinal: int, cost: Cost, records: Mapping[str, Record]) -> Record:
-    """What is known of a candidate that nobody was there to see, or whose name another one bears since."""
+def _unseen(search: ArchitectureSearch, ordinal: int) -> Record:
+    """What is known of a candidate that nobody was there to see."""
     name = candidate_name(search.name, ordinal)
-    if name in records:
-        name = f"{name}-gone"
     origin: Origin = "Baseline" if ordinal < len(search.spec.baselines) else "Proposed"
-    return Record(name=name, ordinal=ordinal, origin=origin, phase="Failed", reason=Reason.DELETED, cost=cost)
+    return Record(name=name, ordinal=ordinal, origin=origin, phase="Failed", reason=Reason.DELETED)
+
+
+def _counted_ends(
+    search: ArchitectureSearch,
+    records: Mapping[str, Record],
+    missed: Mapping[int, Record],
+    phases: Mapping[int, Phase],
+) -> dict[int, Record]:
+    """Those missed ones that didn't fail: the search counted an end that nobody else has, and its counts never fall.
+
+    It counts ends just before its candidates say them. `phases` are those in which some were seen last; one from which
+    no single step leads to that end hasn't had it.
+    """
+    counts: Mapping[Phase, int] = {
+        "Complete": search.status.counts.complete,
+        "Rejected": search.status.counts.rejected,
+    }
+    known = Counter(r.phase for r in (*records.values(), *missed.values()))
+    found: dict[int, Record] = {}
+    for end, counted in counts.items():
+        before = {None, *(phase for (phase, _), then in NEXT.items() if then == end)}
+        may_be = (n for n in missed if n > 0 and n not in found and phases.get(n) in before)
+        for ordinal in islice(may_be, max(0, counted - known[end])):
+            found[ordinal] = replace(missed[ordinal], phase=end, vetoed=True)
+    return found
+
+
+def _renamed(search: str, record: Record, taken: Collection[str]) -> Record:
+    """A record whose name another one bears since; whoever made that one anew wants what was deleted tried again."""
+    name = candidate_name(search, record.ordinal)
+    while name in taken:
+        name += "-gone"
+    fingerprint = None if record.reason == Reason.DELETED else record.fingerprint
+    return replace(record, name=name, fingerprint=fingerprint)
 
 
 def _rest(spent: Cost, known: Sequence[Cost]) -> Cost:

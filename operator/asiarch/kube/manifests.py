@@ -16,7 +16,7 @@ from asiarch.kube.deployment import Deployment
 from asiarch.kube.quoting import labels
 
 PENDING_ALLOWANCE = 3600
-"""Seconds that a Job may wait for a place before Kubernetes ends it."""
+"""Seconds that a Job may wait for a place before Kubernetes ends it, unless somebody has more patience."""
 LIMIT = "asiarch.dev/seconds"
 """Annotation: how long each of the order's pods may take."""
 
@@ -45,7 +45,7 @@ def code_map(search: ArchitectureSearch, digest: str, text: str) -> Object:
         "name": code_name(search.name, digest),
         "namespace": search.metadata.namespace,
         "labels": labels("code", search.name),
-        "ownerReferences": [_owner(search)],
+        "ownerReferences": [owner_of(search)],
     }
     return _config_map(metadata, {"candidate.py": text})
 
@@ -54,7 +54,7 @@ def _agent(order: Order, candidate: Candidate, search: ArchitectureSearch, deplo
     metadata = _metadata(order, candidate, "agent", object_name(order.name))
     pod = pods.agent(order, search.spec.agents, deployment)
     template = _template(metadata, pod, search.spec.agents.pod_template, None)
-    return _job(metadata, template, {"ttlSecondsAfterFinished": KEPT_AGENT})
+    return _job(metadata, template, {"ttlSecondsAfterFinished": KEPT_AGENT}, deployment.patience)
 
 
 def _training(
@@ -72,7 +72,7 @@ def _training(
         shape |= {"completionMode": "Indexed", "completions": seeds, "parallelism": seeds}
     if evaluation.queue_name is not None:
         metadata["labels"] |= {overlay.QUEUE: evaluation.queue_name}
-    return _job(metadata, template, shape)
+    return _job(metadata, template, shape, deployment.patience)
 
 
 def _template(
@@ -84,15 +84,16 @@ def _template(
     return template if laid_over is None else overlay.applied(template, laid_over, runtime)
 
 
-def _job(metadata: Object, template: Object, shape: Object) -> Object:
+def _job(metadata: Object, template: Object, shape: Object, patience: float) -> Object:
     """A Job that runs each of its pods once; Kueue reads what concerns it from the Job itself."""
     for field in ("labels", "annotations"):
         said = template["metadata"][field].items()
         metadata[field] |= {key: value for key, value in said if key.startswith(overlay.KUEUE)}
+    pending = round(PENDING_ALLOWANCE * max(1.0, patience))
     spec = {
         "backoffLimit": 0,
         "podReplacementPolicy": "Failed",
-        "activeDeadlineSeconds": template["spec"]["activeDeadlineSeconds"] + PENDING_ALLOWANCE,
+        "activeDeadlineSeconds": template["spec"]["activeDeadlineSeconds"] + pending,
         **shape,
         "template": template,
     }
@@ -116,11 +117,12 @@ def _metadata(order: Order, candidate: Candidate, part: Part, name: str) -> Obje
         "namespace": candidate.metadata.namespace,
         "labels": labels(part, order.search, candidate.name),
         "annotations": {ORDER: order.name, LIMIT: str(order.seconds)},
-        "ownerReferences": [_owner(candidate)],
+        "ownerReferences": [owner_of(candidate)],
     }
 
 
-def _owner(owner: ArchitectureSearch | Candidate) -> Object:
+def owner_of(owner: ArchitectureSearch | Candidate) -> Object:
+    """The reference by which an object belongs to another, and goes with it."""
     return {
         "apiVersion": owner.api_version,
         "kind": owner.kind,

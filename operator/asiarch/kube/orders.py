@@ -1,36 +1,34 @@
-"""What became of one search's orders: Jobs, pods and results, read by level; and how an order is started and stopped.
+"""What became of one search's orders: Jobs, pods and results, read by level; and how an order is stopped.
 
-An order is started once for each attempt, whatever crashes: this process starts only what it named itself. One that an
-earlier process named, and of which no Job is found, may have run and been deleted; so that attempt counts as lost.
+One that an earlier process named, and of which no Job is found, may have run and been deleted; so that attempt counts
+as lost.
 """
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from asiarch.api.base import Instant
-from asiarch.api.candidate import Candidate, CandidateStatus, OrderRef
+from asiarch.api.candidate import Candidate, OrderRef
 from asiarch.api.names import ORDER, POD_UID, object_name, result_name
 from asiarch.api.order import Order, Result
 from asiarch.api.reason import Reason
 from asiarch.api.search import ArchitectureSearch
 from asiarch.core import controls, lifecycle
-from asiarch.core.context import context
 from asiarch.core.observation import Child, Observation, Trouble
 from asiarch.kube import manifests, outcome, refusals, spans, states
-from asiarch.kube.client import CANDIDATES, CONFIG_MAPS, JOBS, PODS, ApiError, Object
+from asiarch.kube.client import CONFIG_MAPS, JOBS, PODS, ApiError, Object
 from asiarch.kube.cluster import Cluster
 from asiarch.kube.kept import controller
-from asiarch.kube.refusals import Refusal
-from asiarch.kube.settled import Settled, delete_job
+from asiarch.kube.refusals import Door, Refusal
+from asiarch.kube.settled import Settled
+from asiarch.kube.starts import GRACE, Starts
 from asiarch.kube.store import Held, SearchKey
 from asiarch.kube.together import together
 
-GRACE = 5.0
-"""Seconds that an order's Job may take to show up, when another process named the order."""
 UNSURE = manifests.KEPT_AGENT / 2
 """Seconds after which a Job that we asked for without an answer, and that isn't there, may have come and gone."""
 
@@ -51,25 +49,25 @@ class Orders:
 
     cluster: Cluster
     key: SearchKey
-    named: dict[str, tuple[str, OrderRef]] = field(default_factory=dict)
-    """Orders that this process named, by the name: in whose status, and how; kept while that candidate is at work."""
     wake_after: float | None = None
     """Seconds until time alone changes what was seen last."""
     troubles: list[Trouble] = field(default_factory=list)
     _seen: dict[str, str] = field(default_factory=dict)
     """The uid of each order's Job that this process saw."""
     _missing: dict[str, float] = field(default_factory=dict)
-    _named_at: dict[str, float] = field(default_factory=dict)
-    """When this process began to name each order."""
-    _asked: dict[str, float] = field(default_factory=dict)
-    """When each order's Job was first asked for, as long as no answer came."""
     _stopped: dict[str, Stop] = field(default_factory=dict)
     _over: dict[str, Child] = field(default_factory=dict)
     """Orders that have ended and are still named."""
-    _refused: dict[str, Refusal] = field(default_factory=dict)
+    _kept: dict[str, Refusal] = field(default_factory=dict)
+    """Jobs that the API server refused to delete."""
     _now: Instant = 0.0
     _pods: dict[str, list[Object]] = field(default_factory=dict)
     """The pods of each Job, by its uid, as the present turn sees them."""
+
+    def __post_init__(self) -> None:
+        self.starts = Starts(self.cluster, self.key[0])
+        self._left_over, self._cleared = Door(self.cluster.clock), Door(self.cluster.clock)
+        self._clearing: asyncio.Task[None] | None = None
 
     async def children(
         self, search: ArchitectureSearch, live: Sequence[Candidate], now: Instant
@@ -89,49 +87,17 @@ class Orders:
             found[ref.name] = await self._child(candidate, ref, seeds, now)
 
         await together([partial(look, candidate, ref) for candidate, ref in named.values()])
-        self.troubles += [refusal.trouble for refusal in self._refused.values()]
+        self.troubles += [*self.starts.troubles, *(refusal.trouble for refusal in self._kept.values())]
+        self.troubles += (*self._left_over.troubles, *self._cleared.troubles)
         return {name: child for name, child in found.items() if child is not None}
 
-    @contextmanager
-    def naming(self, candidate: Candidate, status: CandidateStatus) -> Iterator[None]:
-        """Around the write that may name an order: it is ours to start, unless the API server refused the write.
-
-        An answer that got lost may have been a yes; then the order is found in the status, and is ours all the same.
-        """
-        before, after = candidate.status.order, status.order
-        fresh = before != after
-        if after is not None and fresh:
-            self.named[after.name] = (candidate.name, after)
-            self._named_at[after.name] = self.cluster.clock()
-        try:
-            yield
-        except ApiError as error:
-            if after is not None and fresh and 400 <= error.status < 500:
-                self.named.pop(after.name, None)
-            raise
-
     async def start(self, order: Order, seen: Observation) -> None:
-        """Create an order's Job, an agent's context first; a refusal is remembered, and asked again later."""
-        refusal = self._refused.get(order.name)
-        if refusal is not None and refusal.again > self.cluster.clock():
-            self._wake(refusal.again - self.cluster.clock())
-            return
-        candidate = seen.candidates[order.candidate]
-        try:
-            if order.kind != "train":
-                await self._tell(order, candidate, seen)
-            await self._create(order, candidate, seen.search)
-        except ApiError as error:
-            reason = refusals.reason_of(error)
-            if reason is None:
-                raise
-            if reason == Reason.QUOTA_EXCEEDED:
-                self.cluster.watcher.quota_denied(self.key[0])
-            refused = self._refused[order.name] = Refusal.of(order, reason, error, refusal)
-            refused.again = self.cluster.clock() + refused.wait
-            self._wake(refused.wait)
-        else:
-            self._refused.pop(order.name, None)
+        """Create an order's Job; a refusal is remembered, and asked again later."""
+        uid = await self.starts.start(order, seen)
+        if uid is not None:
+            self._seen[order.name] = uid
+        if (refusal := self.starts.refused.get(order.name)) is not None:
+            self._wake(max(0.0, refusal.again - self.cluster.clock()))
 
     async def stop(self, name: str, reason: Reason) -> None:
         """Delete an order's Job; it is reported ended once none of its pods runs any more, at the cost of what ran."""
@@ -139,21 +105,44 @@ class Orders:
         if held is not None:
             await self._take_back(held, name, reason, "Stopped.")
         elif name not in self._stopped:
-            ran = 0.0 if name in self.named and name not in self._asked else None
+            ran = 0.0 if name in self.starts.named and name not in self.starts.asked else None
             self._stopped[name] = Stop(reason, "Stopped.", ran)
 
     async def sweep(self, waiting: Mapping[str, str], *, ended: bool) -> None:
         """Delete Jobs whose order is no longer waited for; at once if the search has ended, or a quota may be full."""
         settled = Settled(self.cluster, self.key, self._pods_of)
-        due = await settled.sweep(waiting, self._now, at_once=ended or bool(self._refused))
-        if due is not None:
-            self._wake(due)
+        if self._left_over.wait is None:
+            with self._left_over.passing("Jobs that nobody waits for", "can't be deleted"):
+                await settled.leave(waiting)
+        at_once = ended or bool(self.starts.refused)
+        for wait in (await self._clear(settled, waiting, at_once=at_once), self._left_over.wait):
+            if wait is not None:
+                self._wake(wait)
+
+    async def _clear(self, settled: Settled, waiting: Mapping[str, str], *, at_once: bool) -> float | None:
+        """Delete many Jobs that are over beside the turns, which would wait for it; raises what befell the last ones.
+
+        Returns the seconds after which there is more to do.
+        """
+        if self._clearing is not None:
+            if not self._clearing.done():
+                return 1.0
+            before, self._clearing = self._clearing, None
+            with self._cleared.passing("Jobs that are over", "can't be deleted"):
+                await before
+        if self._cleared.wait is not None:
+            return self._cleared.wait
+        chosen, due = settled.due(waiting, self._now, at_once=at_once)
+        if chosen:
+            self._clearing = self.cluster.beside(settled.clear(chosen))
+        elif due is None:
+            self._cleared.begin()
+        return due
 
     def _forget_all_but(self, named: Mapping[str, object], live: Sequence[Candidate]) -> None:
-        at_work = {candidate.name for candidate in live}
-        self.named = {order: one for order, one in self.named.items() if one[0] in at_work}
+        self.starts.begin(named, {candidate.name for candidate in live})
         memories: tuple[dict[str, Any], ...] = (
-            self._seen, self._missing, self._named_at, self._asked, self._stopped, self._over, self._refused
+            self._seen, self._missing, self._stopped, self._over, self._kept
         )  # fmt: skip
         for memory in memories:
             for name in memory.keys() - named.keys():
@@ -169,7 +158,9 @@ class Orders:
             return self._lost(ref, f"Job {object_name(ref.name)} is there and belongs to something else.")
         self._seen[ref.name] = held.uid
         self._missing.pop(ref.name, None)
-        if ref.name in self._stopped:
+        if (stop := self._stopped.get(ref.name)) is not None:
+            # Its deletion was refused, or its answer got lost.
+            await self._take_back(held, ref.name, stop.reason, stop.message)
             return Child(ref.name)
         return await self._with_job(ref, indices, held, now)
 
@@ -183,7 +174,6 @@ class Orders:
             # Its pod could start any moment: that goes first.
             lost = next(result for result in results if result.reason in lifecycle.LOST)
             await self._take_back(held, ref.name, lost.reason or Reason.LOST, lost.message)
-            self._wake(0.0)
             return Child(ref.name)
         if results is not None:
             if (queued := spans.queued(held.value, pods)) is not None:
@@ -194,7 +184,8 @@ class Orders:
             self._wake(waiting.seconds)
             if waiting.trouble is not None:
                 self.troubles.append(waiting.trouble)
-        return Child(ref.name)
+        held_back = bool(held.value["spec"].get("suspend")) and all(outcome.is_over(pod, now) for pod in pods)
+        return Child(ref.name, held=held_back)
 
     async def _taken(
         self, ref: OrderRef, held: Held[Object], pods: Sequence[Object]
@@ -241,16 +232,15 @@ class Orders:
             return await self._vanished(candidate, ref, seen, now)
         if (stop := self._stopped.get(ref.name)) is not None:
             return self._ended(ref, (_lost(ref, stop.reason, stop.message),), stop.ran)
-        clock = self.cluster.clock()
-        refusal = self._refused.get(ref.name)
+        clock, refusal = self.cluster.clock(), self.starts.refused.get(ref.name)
         if refusal is not None and refusal.again > clock:
             self._wake(refusal.again - clock)
             return Child(ref.name, refusal=refusal.trouble)
         if candidate.status.reason in controls.REFUSALS:
             # An earlier process was refused it: it is as good as new.
-            self.named[ref.name] = (candidate.name, ref)
-        asked = self._asked.get(ref.name)
-        if self.named.get(ref.name) != (candidate.name, ref) or (
+            self.starts.named[ref.name] = (candidate.name, ref)
+        asked = self.starts.asked.get(ref.name)
+        if self.starts.named.get(ref.name) != (candidate.name, ref) or (
             asked is not None and clock - asked >= UNSURE
         ):
             return await self._nowhere(candidate, ref, now)
@@ -277,10 +267,43 @@ class Orders:
         """Delete an order's Job, and remember for how long its pods have run by now."""
         ran = spans.ran(held.value, self._pods_of(held.uid), self._now)
         self._stopped[name] = Stop(reason, message, ran)
-        await delete_job(self.cluster, self.key[0], held)
+        await self._delete(name, held.uid)
+
+    async def _delete(self, order: str, uid: str) -> None:
+        """Delete an order's Job, and know at once that it is gone; a refusal is told of, and asked again later."""
+        clock, before = self.cluster.clock(), self._kept.get(order)
+        if before is not None and before.again > clock:
+            self._wake(before.again - clock)
+            return
+        try:
+            await self.cluster.api.delete(JOBS, self.key[0], object_name(order), uid)
+        except ApiError as error:
+            reason = refusals.reason_of(error)
+            if reason is None:
+                raise
+            kept = self._kept[order] = Refusal.of(
+                f"The Job of order {order} can't be deleted", reason, error, before
+            )
+            kept.again = clock + kept.wait
+            self._wake(kept.wait)
+        else:
+            self.cluster.stores.jobs.forget(self.key[0], object_name(order), uid)
+            self._kept.pop(order, None)
+            self._wake(0.0)
 
     async def _vanished(self, candidate: Candidate, ref: OrderRef, uid: str, now: Instant) -> Child:
-        """A Job that was there is gone; it is over when the API server knows no pod of it that still runs."""
+        """A Job that was there is gone; it is over when the API server knows no pod of it that still runs.
+
+        One that only lost our labels would run on unseen: it goes, too.
+        """
+        found = await self.cluster.api.get(JOBS, self.key[0], object_name(ref.name))
+        if (
+            found is not None
+            and found["metadata"]["uid"] == uid
+            and not found["metadata"].get("deletionTimestamp")
+        ):
+            await self._delete(ref.name, uid)
+            return Child(ref.name)
         if await self._runs(f"batch.kubernetes.io/controller-uid={uid}", now):
             self._wake(1.0)
             return Child(ref.name)
@@ -313,8 +336,9 @@ class Orders:
         return self._ended(ref, (_lost(ref, Reason.LOST, message),))
 
     def _pods_of(self, job: str) -> list[Object]:
-        """The pods of a Job by its uid, those that are gone included."""
-        return [*self._pods.get(job, ()), *self.cluster.stores.departed.of(job)]
+        """The pods of a Job by its uid, those that are gone included: one that went in mid-turn as it was last."""
+        seen = {pod["metadata"]["uid"]: pod for pod in self._pods.get(job, ())}
+        return list({**seen, **self.cluster.stores.departed.of(job)}.values())
 
     async def _found(self, order: str) -> Held[Object] | None:
         """An order's Job that we haven't heard of, if the API server has."""
@@ -328,54 +352,6 @@ class Orders:
 
     def _wake(self, seconds: float) -> None:
         self.wake_after = seconds if self.wake_after is None else min(seconds, self.wake_after)
-
-    async def _tell(self, order: Order, candidate: Candidate, seen: Observation) -> None:
-        """Write down what an agent may look at, with files by digest; that it is there already is success."""
-        told = context(order, seen, "sha256:{}".format)
-        text = told.model_dump_json(by_alias=True, exclude_defaults=True)
-        body = manifests.context_map(order, candidate, text)
-        try:
-            await self.cluster.api.create(CONFIG_MAPS, self.key[0], body)
-        except ApiError as error:
-            if error.status != 409:
-                raise
-            found = await self.cluster.api.get(CONFIG_MAPS, self.key[0], body["metadata"]["name"])
-            if found is None or controller(found) != candidate.metadata.uid:
-                # A predecessor's goes with it; then ours can be made.
-                raise
-
-    async def _create(self, order: Order, candidate: Candidate, search: ArchitectureSearch) -> None:
-        body = manifests.job(order, candidate, search, self.cluster.deployment)
-        if not await self._is_still_named(order):
-            return
-        self._asked.setdefault(order.name, self.cluster.clock())
-        try:
-            created = await self.cluster.api.create(JOBS, self.key[0], body)
-        except ApiError as error:
-            if error.status != 409:
-                if 400 <= error.status < 500 or refusals.reason_of(error) is not None:
-                    self._asked.pop(order.name, None)
-                raise
-            found = await self.cluster.api.get(JOBS, self.key[0], object_name(order.name))
-            if found is None:
-                raise
-            created = found
-        self.cluster.stores.jobs.apply(created)
-        if controller(created) == candidate.metadata.uid:
-            self._seen[order.name] = created["metadata"]["uid"]
-
-    async def _is_still_named(self, order: Order) -> bool:
-        """Whether an order may be started: who was held up since it was named looks whether others have gone on.
-
-        Once their grace is over they count an order lost that isn't started.
-        """
-        await self.cluster.api.calm()
-        if self.cluster.clock() - self._named_at.get(order.name, float("-inf")) < GRACE / 2:
-            return True
-        found = await self.cluster.api.get(CANDIDATES, self.key[0], order.candidate)
-        if found is not None:
-            self.cluster.stores.candidates.apply(found)
-        return found is not None and found.get("status", {}).get("order", {}).get("name") == order.name
 
 
 def _may_still_run(results: Sequence[Result], pods: Sequence[Object]) -> bool:

@@ -24,6 +24,8 @@ from asiarch.kube.pods import AGENT, PLAYER, REFEREE
 from asiarch.kube.states import has_ended, is_over, is_training
 from asiarch.kube.stuck import LAG_SECONDS, Waiting, waiting
 
+_LATE = "DeadlineExceeded"
+
 CAUSES: Mapping[str, Reason] = {
     "PreemptionByScheduler": Reason.PREEMPTED,
     "Preempting": Reason.PREEMPTED,
@@ -35,7 +37,7 @@ CAUSES: Mapping[str, Reason] = {
     "Evicted": Reason.EVICTED,
     "NodeShutdown": Reason.EVICTED,
     "Terminated": Reason.EVICTED,
-    "DeadlineExceeded": Reason.DEADLINE_EXCEEDED,
+    _LATE: Reason.DEADLINE_EXCEEDED,
 }
 """Why a pod was ended from outside, in Kubernetes' words (DisruptionTarget's reason, or the pod's own) and in ours."""
 
@@ -44,6 +46,10 @@ _PLAYER_GONE = frozenset({Reason.NO_RESULT, Reason.CRASHED, Reason.PROTOCOL_ERRO
 
 _OWN_STORAGE = re.compile(
     r"EmptyDir volume \"(?!referee)|Container (?!referee)\S+ exceeded its local ephemeral|exceeds the total limit"
+)
+_NO_START = (
+    "None of its containers had started: its image was still on the way, or one of its volumes isn't there. What was "
+    "pulled so far stays on the machine; the operator's --patience gives pods more time."
 )
 _NEVER_RAN = frozenset({"ContainerCannotRun", "ContainerStatusUnknown", "StartError"})
 _FULL_TIME = 0.9
@@ -120,9 +126,12 @@ def _together(case: Case, found: list[Result | None], pods: Sequence[Object]) ->
         if one is None and not _is_missed(case, index, pods):
             return None
     ended = states.ending(case.job) or {}
-    words = f"({ended.get('reason')}: {ended.get('message')})"
-    message = f"Job {case.job['metadata']['name']} has ended {words}, and its pod is gone."
-    return tuple(one or case.result(i, Reason.LOST, message) for i, one in enumerate(found))
+    words = f"Job {case.job['metadata']['name']} has ended ({ended.get('reason')}: {ended.get('message')})"
+    missed = Reason.LOST, f"{words}, and its pod is gone."
+    if states.made(case.job) + sum(_pod(index, pods) is None for index in range(len(found))) <= len(found):
+        why = "a quota, a policy or a missing account forbids it"
+        missed = Reason.JOB_REJECTED, f"{words} and never got a pod: {why}."
+    return tuple(one or case.result(i, *missed) for i, one in enumerate(found))
 
 
 def _decides(result: Result) -> bool:
@@ -220,7 +229,7 @@ def _given_up(case: Case, index: int, pod: Object) -> Result | None:
 
 def _failure(case: Case, index: int, pod: Object) -> Result:
     """Why a pod left no result: first who took it away, then how its container ended."""
-    used = states.seconds_used(pod, case.container)
+    used = 0.0 if _never_began(pod) else states.seconds_used(pod, case.container)
     ended = states.state(pod, case.container, "terminated")
     found = _taken_away(case, pod, used)
     if found is None and ended is None:
@@ -234,6 +243,8 @@ def _taken_away(case: Case, pod: Object, used: float) -> tuple[Reason, str] | No
     cause, name = _cause(pod), f"Pod {pod['metadata']['name']}"
     if states.is_overdue(pod, case.now) or states.phase(pod) == "Unknown":
         return Reason.NODE_LOST, f"{name}: its machine doesn't answer. {cause}".strip()
+    if _never_began(pod):
+        return Reason.IMAGE_PULL_FAILED, f"{name}: {cause}: {_told(pod)}. {_NO_START}"
     if cause:
         return _blamed(case, pod, cause, used), f"{name}: {cause}: {_told(pod)}"
     if pod["metadata"].get("deletionTimestamp") and case.job.get("spec", {}).get("suspend"):
@@ -241,6 +252,11 @@ def _taken_away(case: Case, pod: Object, used: float) -> tuple[Reason, str] | No
     if pod["metadata"].get("deletionTimestamp"):
         return Reason.LOST, f"{name} was deleted while it ran."
     return None
+
+
+def _never_began(pod: Object) -> bool:
+    """Whether a pod's kubelet ended it at its deadline, and none of its containers had started by then."""
+    return _cause(pod) == _LATE and states.never_started(pod)
 
 
 def _cause(pod: Object) -> str:
@@ -263,7 +279,7 @@ def _blamed(case: Case, pod: Object, cause: str, used: float) -> Reason:
     if reason == Reason.EVICTED and _OWN_STORAGE.search(_told(pod)):
         return Reason.STORAGE_EXCEEDED if case.ref.kind == "train" else Reason.AGENT_FAILED
     if reason == Reason.DEADLINE_EXCEEDED and used < _FULL_TIME * case.limit:
-        # Its time went by while it waited for its image, or for its machine.
+        # Part of its time went by while it waited for its image, or for its machine.
         return Reason.INFRASTRUCTURE_FAILED
     return reason
 

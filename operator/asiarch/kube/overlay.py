@@ -36,15 +36,24 @@ _LOCKED = frozenset(
     }
 )  # fmt: skip
 """Only for a better message: whatever isn't allowed is refused."""
+_UNCOUNTED = "resourceClaims"
 
 Check = Callable[[str, Any], Iterator[Fault]]
 
 
-def refusals(template: Mapping[str, Any], runtime: str | None = None) -> tuple[Fault, ...]:
-    """Everything in an overlay that is refused; `runtime` is the deployment's own class, which can't be replaced."""
+def refusals(
+    template: Mapping[str, Any], runtime: str | None = None, *, queues: bool = True
+) -> tuple[Fault, ...]:
+    """Everything in an overlay that is refused; `runtime` is the deployment's own class, which can't be replaced.
+
+    Where the queue has a field of its own, no label `queues`.
+    """
     if _deeper_than(template, _MAX_DEPTH):
         return (Fault("spec", f"more than {_MAX_DEPTH} levels", "a pod template"),)
-    return tuple(_refusals(template, runtime))
+    queue = None if queues else _mapping(_mapping(template.get("metadata")).get("labels")).get(QUEUE)
+    elsewhere = "nothing here; set spec.evaluation.queueName"
+    found = [] if queue is None else [Fault(at("metadata.labels", QUEUE), shown(queue), elsewhere)]
+    return (*found, *_refusals(template, runtime))
 
 
 def applied(template: Object, overlay: Mapping[str, Any], runtime: str | None = None) -> Object:
@@ -58,10 +67,6 @@ def applied(template: Object, overlay: Mapping[str, Any], runtime: str | None = 
         metadata[field] = {**chosen, **metadata[field]}
     wanted = _mapping(overlay.get("spec"))
     spec |= {f: v for f, v in wanted.items() if f in _SPEC and not any(_in_spec(f, v, runtime))}
-    if "resourceClaims" in spec:
-        claims = [{"name": claim["name"]} for claim in spec["resourceClaims"]]
-        *others, last = spec["containers"]
-        spec["containers"] = [*others, {**last, "resources": {**last["resources"], "claims": claims}}]
     return {"metadata": metadata, "spec": spec}
 
 
@@ -94,6 +99,9 @@ def _known(path: str, found: Mapping[str, Any], allowed: Sequence[str]) -> Itera
             yield Fault(
                 at(path, field), shown(found[field]), "nothing; what guards the sandbox can't be changed"
             )
+        elif path == "spec" and field == _UNCOUNTED:
+            wanted = "nothing; name accelerators in the rung's resources, which budget.gpuHours counts"
+            yield Fault(at(path, field), shown(found[field]), wanted)
         else:
             wanted = f"only {', '.join(allowed)}"
             yield Fault(at(path, field), shown(found[field]), wanted, suggestion(field, allowed))
@@ -104,8 +112,6 @@ def _labels(path: str, value: Any) -> Iterator[Fault]:
     for key, text in _checked_map(path, value):
         if isinstance(text, Fault):
             yield text
-        elif key == QUEUE:
-            yield Fault(at(path, key), shown(text), "nothing here; set spec.evaluation.queueName")
         elif not (key.startswith(_SCHEDULERS) and _KEY.fullmatch(key)):
             yield Fault(
                 at(path, key), shown(key), f"a key of {_prefixes()}; anything else can be an annotation"
@@ -235,7 +241,6 @@ _SPEC: Mapping[str, Check] = {
     "priorityClassName": _priority,
     "schedulerName": _name,
     "imagePullSecrets": _list_of("name", name="name"),
-    "resourceClaims": _list_of("name", "resourceClaimName", "resourceClaimTemplateName", name="name"),
     "terminationGracePeriodSeconds": _grace,
 }  # fmt: skip
 """What may be laid over a pod's spec, and how it is checked."""

@@ -6,6 +6,7 @@ holds for the player: no token, no data, no seed, no writable place that it shar
 
 import json
 from collections.abc import Mapping
+from hashlib import sha256
 from urllib.parse import urlsplit
 
 from asiarch.api.names import AUDIENCE, code_name
@@ -20,14 +21,15 @@ AGENT, REFEREE, PLAYER = "agent", "referee", "player"
 RESULT = "/dev/termination-log"
 """Where the referee's message is read from; the player's own log lies elsewhere, and nobody reads it."""
 
-_OWN_UID, _PLAYER_UID = 65532, 65533
+_OWN_UID = 65532
+_PLAYERS = range(100_000, 1 << 30)
+"""Players' users, one for each order: their processes are counted by user over a whole machine."""
 _CODE, _WIRE, _DATA, _TMP, _TOKEN = "/code", "/wire", "/data", "/tmp", "/var/run/asiarch"  # noqa: S108 - a pod's own
 _TOKEN_SECONDS = 600
 _GRACE_SECONDS = 5
 _FILE_BYTES = 64 << 20
 _PROCESSES = 256
-"""Below a kubelet's usual limit for a pod, so that the referee can't be starved. The kernel counts them by user, and
-so over all players of a machine."""
+"""Below a kubelet's usual limit for a pod, so that the referee can't be starved."""
 _UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
 
 _QUIET = {
@@ -68,21 +70,21 @@ def training(order: Order, rung: Rung, deployment: Deployment) -> Object:
     code = {"name": "code", "configMap": {"name": code_name(order.search, order.code or "")}}
     wire = {"name": "wire", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
     data = _data(rung.dataset)
-    containers = [_referee(order, deployment, data), _player(order, rung, deployment)]
+    containers = [_referee(order, rung, deployment), _player(order, rung, deployment)]
     volumes = [code, wire, *data, _scratch(REFEREE, "64Mi"), _scratch(PLAYER, "512Mi")]
     pod = {**_pod(order, deployment, containers, volumes), **_NO_NAMES}
     return pod if deployment.runtime_class is None else {**pod, "runtimeClassName": deployment.runtime_class}
 
 
-def _referee(order: Order, deployment: Deployment, data: list[Object]) -> Object:
+def _referee(order: Order, rung: Rung, deployment: Deployment) -> Object:
     values = {**_shared(order), "ASIARCH_RESULT": RESULT}
-    container = _container(
-        REFEREE, "asiarch_trainer.referee", deployment.images.trainer, {"cpu": "1", "memory": "2Gi"}, values
-    )
+    # It holds all logits of the held-out sequences, some of them twice, while it compares them.
+    needs = {"cpu": "1", "memory": f"{2 + rung.length // 2048}Gi"}
+    container = _container(REFEREE, "asiarch_trainer.referee", deployment.images.trainer, needs, values)
     container["resources"]["requests"] |= {"cpu": "250m", "memory": "512Mi"}
     container["volumeMounts"] = [_read("code", _CODE), _write("wire", _WIRE), _write(f"{REFEREE}-tmp", _TMP)]
     container |= {"terminationMessagePath": RESULT, "terminationMessagePolicy": "File"}
-    if data:
+    if _data(rung.dataset):
         # The dataset's path is relative to its volume, so no text of a user's becomes a path of ours.
         container["workingDir"] = _DATA
         container["volumeMounts"].append(_read("data", _DATA))
@@ -103,10 +105,16 @@ def _player(order: Order, rung: Rung, deployment: Deployment) -> Object:
     if accelerators:
         container["env"] = [one for one in container["env"] if one["name"] not in _NO_ACCELERATOR]
     container["resources"]["limits"]["ephemeral-storage"] = "1Gi"
-    container["securityContext"] |= {"runAsUser": _PLAYER_UID, "runAsGroup": _PLAYER_UID}
+    own = _uid(order)
+    container["securityContext"] |= {"runAsUser": own, "runAsGroup": own}
     # Whoever may only read a directory can still connect to a socket in it, and can neither fill nor rename it.
     container["volumeMounts"] = [_read("code", _CODE), _read("wire", _WIRE), _write(f"{PLAYER}-tmp", _TMP)]
     return container | {"terminationMessagePath": "/dev/player-log", "terminationMessagePolicy": "File"}
+
+
+def _uid(order: Order) -> int:
+    """The user of an order's players: no other candidate's processes leave them without room for theirs."""
+    return _PLAYERS[int.from_bytes(sha256(order.name.encode()).digest()[:8]) % len(_PLAYERS)]
 
 
 def _shared(order: Order) -> dict[str, str]:

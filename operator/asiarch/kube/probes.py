@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from asiarch.api.base import Instant
+from asiarch.api.fault import Fault, ManifestError
 from asiarch.kube.hearing import Hearing
 from asiarch.kube.reach import Place
 
@@ -127,14 +128,22 @@ def application(health: Health, exposition: Exposition, clock: Callable[[], Inst
     return served
 
 
+async def listen(runner: web.AppRunner, host: str | None, port: int, option: str = "--port") -> None:
+    """Serve on a port, of every address if there is no host; raises ManifestError when it can't be had."""
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        found = f"{port}, where nothing can be served ({error.strerror or error})"
+        raise ManifestError([Fault(option, found, "a port that is free", "name another one")]) from error
+
+
 @asynccontextmanager
 async def serving(served: web.Application, host: str | None, port: int) -> AsyncIterator[int]:
     """Serve as long as the context lasts; yields the port, which port 0 leaves to the system."""
     runner = web.AppRunner(served, access_log=None)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
-        await site.start()
+        await listen(runner, host, port)
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

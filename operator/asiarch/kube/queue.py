@@ -15,19 +15,28 @@ FIRST_RETRY, LAST_RETRY = 1.0, 300.0
 """Seconds to the first retry of a failed key, doubled at each further one up to the last."""
 LAST_RETRY_OF_OUTAGE = 15.0
 """The same for a failure that befalls all keys alike, and ends without a word to any of them."""
+_MOST_DOUBLINGS = 10
+"""Enough to exceed the last retry; failures in a row are without limit, and a float isn't."""
 REST, LONGEST_REST = 4.0, 0.1
 """After its work a key rests for so many times the work's seconds, so that one that never ends to ring leaves room for
 others, and several events are one piece of work."""
 
 
+NEW_ONES = 4
+"""So many keys that come for the first time are taken in a row while others wait: whoever has just asked for something
+gets a first answer soon, and nobody can keep the others from their turns by asking for ever more."""
+
+
 class WorkQueue(Generic[Key]):
-    """Keys in the order in which they came, so that no search waits for another's backlog."""
+    """Keys in the order in which they came, so that no search waits for another's backlog; new ones before others."""
 
     def __init__(self, clock: Callable[[], float], jitter: Callable[[], float] = random.random) -> None:
         """`clock` is monotonic; `jitter` draws from [0, 1)."""
         self._clock = clock
         self._jitter = jitter
         self._ready: dict[Key, float] = {}
+        self._new: dict[Key, float] = {}
+        self._in_a_row = 0
         self._working: dict[Key, float] = {}
         self._again: set[Key] = set()
         self._later: list[tuple[float, int, Key]] = []
@@ -40,10 +49,10 @@ class WorkQueue(Generic[Key]):
         self.adds = 0
         self.retries = 0
 
-    def add(self, key: Key) -> None:
-        """Have a key worked on as soon as may be."""
+    def add(self, key: Key, *, new: bool = False) -> None:
+        """Have a key worked on as soon as may be; one that is new goes before those that are not."""
         self.adds += 1
-        self._admit(key)
+        self._admit(key, new=new)
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Have a key worked on in so many seconds, at the latest; an earlier appointment stands."""
@@ -60,7 +69,8 @@ class WorkQueue(Generic[Key]):
         failures = 0 if progressed else self._failures.get(key, 0)
         self._failures[key] = failures + 1
         most = LAST_RETRY_OF_OUTAGE if outage else LAST_RETRY
-        wait = min(most, FIRST_RETRY * 2.0**failures) * (0.5 + 0.5 * self._jitter())
+        doubled = FIRST_RETRY * 2.0 ** min(failures, _MOST_DOUBLINGS)
+        wait = min(most, doubled) * (0.5 + 0.5 * self._jitter())
         self.add_after(key, wait)
         return wait
 
@@ -78,9 +88,10 @@ class WorkQueue(Generic[Key]):
         """Take the key that waited longest; returns it with the seconds that it waited. `done` gives it back."""
         while True:
             self._ripen()
-            if self._ready and not self._closed:
-                key = next(iter(self._ready))
-                since = self._ready.pop(key)
+            if self.depth and not self._closed:
+                line = self._line()
+                key = next(iter(line))
+                since = line.pop(key)
                 self._working[key] = now = self._clock()
                 return key, now - since
             self._changed.clear()
@@ -114,7 +125,7 @@ class WorkQueue(Generic[Key]):
     @property
     def depth(self) -> int:
         """How many keys are ready and wait for a worker."""
-        return len(self._ready)
+        return len(self._ready) + len(self._new)
 
     @property
     def unfinished(self) -> tuple[float, ...]:
@@ -122,18 +133,26 @@ class WorkQueue(Generic[Key]):
         now = self._clock()
         return tuple(now - since for since in self._working.values())
 
-    def _admit(self, key: Key) -> None:
-        """Put a key where it belongs: at the end of the line, or after its work or its rest."""
+    def _line(self) -> dict[Key, float]:
+        """From which of both lines the next key comes."""
+        if self._new and (not self._ready or self._in_a_row < NEW_ONES):
+            self._in_a_row += 1
+            return self._new
+        self._in_a_row = 0
+        return self._ready
+
+    def _admit(self, key: Key, *, new: bool = False) -> None:
+        """Put a key where it belongs: at the end of its line, or after its work or its rest."""
         if key in self._working:
             self._again.add(key)
-        elif key not in self._ready:
+        elif key not in self._ready and key not in self._new:
             now = self._clock()
             rest = self._rests.pop(key, now) - now
             if rest > 0:
                 self._rests[key] = now + rest
                 self.add_after(key, rest)
             else:
-                self._ready[key] = now
+                (self._new if new else self._ready)[key] = now
                 self._changed.set()
 
     def _ripen(self) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from asiarch.api.base import Instant
 from asiarch.api.names import CANDIDATE_UID, JOB, ORDER, result_name
 from asiarch.kube import states
-from asiarch.kube.client import CANDIDATES, JOBS, Object
+from asiarch.kube.client import CANDIDATES, JOBS, ApiError, Object
 from asiarch.kube.cluster import Cluster
 from asiarch.kube.kept import controller
 from asiarch.kube.pods import REFEREE
@@ -30,59 +30,74 @@ class Settled:
     pods_of: Callable[[str], Sequence[Object]]
     """The pods of a Job by its uid."""
 
-    async def sweep(self, waiting: Mapping[str, str], now: Instant, *, at_once: bool) -> float | None:
-        """Delete Jobs whose order is not waited for; returns the seconds after which more are due.
+    async def leave(self, waiting: Mapping[str, str]) -> None:
+        """Delete Jobs of training whose player won't leave, or that nobody waits for any more; now, since they run.
 
-        `waiting` names the order of each candidate that has one. A player that won't leave costs nothing: its Job is
-        deleted now. Training that is over costs nothing any more, and waits for company unless `at_once`. An agent's
-        Job that has ended, or brought its result, is left to its own time to live.
+        `waiting` names the order of each candidate that has one. An agent's Job that has ended, or brought its result,
+        is left to its own time to live.
         """
-        left, over = [], []
-        for held in self.cluster.stores.jobs.of(self.key).values():
-            candidate = _candidate_of(held.value)
-            if not candidate or waiting.get(candidate) == _order_of(held.value):
-                continue
-            if self._is_over(held):
-                over.append(held)
-            elif not self._is_agents_own(held.value):
-                left.append(partial(self._delete, held))
-        await together(left)
-        return await self._clear(over, now, at_once=at_once)
+        mine = [one for one in self._unwanted(waiting) if not self._is_over(one)]
+        await together([partial(self._delete, one) for one in mine if not self._is_agents_own(one.value)])
 
-    async def _clear(self, over: Sequence[Held[Object]], now: Instant, *, at_once: bool) -> float | None:
+    def due(
+        self, waiting: Mapping[str, str], now: Instant, *, at_once: bool
+    ) -> tuple[Sequence[Held[Object]], float | None]:
+        """Training that is over and is to go now, and the seconds after which more is; none when nothing is left.
+
+        It costs nothing any more, and waits for company unless `at_once`.
+        """
+        over = [held for held in self._unwanted(waiting) if self._is_over(held)]
         ages = {held.uid: now - (self._ended_at(held) or now) for held in over}
         oldest_first = sorted(over, key=lambda held: -ages[held.uid])
         if over and (at_once or len(over) >= MANY or ages[oldest_first[0].uid] >= KEPT):
-            chosen, oldest_first = oldest_first[:MANY], oldest_first[MANY:]
-            await self._delete_all(await self._settled(chosen))
-        return max(1.0, KEPT - ages[oldest_first[0].uid]) if oldest_first else None
+            return oldest_first[:MANY], 1.0
+        return (), max(1.0, KEPT - ages[oldest_first[0].uid]) if over else None
 
-    async def _settled(self, chosen: Sequence[Held[Object]]) -> list[Held[Object]]:
-        """Those whose candidates really don't wait for them."""
-        found = []
+    async def clear(self, chosen: Sequence[Held[Object]]) -> None:
+        """Delete training that is over, but for what its candidate waits for after all, or the API server didn't say.
+
+        Raises ApiError when it said nothing of any: of many calls one may fail, each time another one.
+        """
+        found, refusals = [], list[ApiError]()
 
         async def look(held: Held[Object]) -> None:
-            if not await self._is_waited_for(held):
-                found.append(held)
+            try:
+                if not await self._is_waited_for(held):
+                    found.append(held)
+            except ApiError as error:
+                refusals.append(error)
 
         await together([partial(look, held) for held in chosen])
-        return found
+        if refusals and len(refusals) == len(chosen):
+            raise refusals[0]
+        await self._delete_all(found)
+
+    def _unwanted(self, waiting: Mapping[str, str]) -> list[Held[Object]]:
+        """Jobs whose order its candidate doesn't wait for."""
+        held = self.cluster.stores.jobs.of(self.key).values()
+        owned = ((one, _candidate_of(one.value)) for one in held)
+        return [one for one, name in owned if name and waiting.get(name) != _order_of(one.value)]
 
     async def _delete(self, held: Held[Object]) -> None:
         """Delete one Job, after a look whether its candidate really doesn't wait for it."""
         if not await self._is_waited_for(held):
-            await delete_job(self.cluster, self.key[0], held)
+            await _delete_job(self.cluster, self.key[0], held)
 
     async def _delete_all(self, settled: Sequence[Held[Object]]) -> None:
-        """Delete Jobs with one call: by their names, and by the uids of those whose they are.
+        """Delete Jobs with one call: by their orders, and by the uids of those whose they are.
 
-        An order's Job is never made twice, so that name and owner are as exact as the Job's own uid.
+        Both are labels, which somebody may have copied: while one does, each is deleted by its own uid.
         """
         if not settled:
             return
         names = sorted(str(held.value["metadata"]["name"]) for held in settled)
         owners = sorted({controller(held.value) for held in settled})
         chosen = f"{JOB} in ({','.join(names)}),{CANDIDATE_UID} in ({','.join(owners)})"
+        uids = {held.uid for held in settled}
+        listed = self.cluster.api.pages(JOBS, self.key[0], chosen, lambda _: True)
+        if not uids.issuperset([one["metadata"]["uid"] async for page in listed for one in page.items]):
+            await together([partial(_delete_job, self.cluster, self.key[0], held) for held in settled])
+            return
         await self.cluster.api.delete_all(JOBS, self.key[0], chosen)
         for held in settled:
             self.cluster.stores.jobs.forget(self.key[0], held.value["metadata"]["name"], held.uid)
@@ -120,7 +135,7 @@ class Settled:
         return result is not None or states.has_ended(job)
 
 
-async def delete_job(cluster: Cluster, namespace: str, held: Held[Object]) -> None:
+async def _delete_job(cluster: Cluster, namespace: str, held: Held[Object]) -> None:
     """Delete exactly this Job, and know at once that it is gone."""
     name = held.value["metadata"]["name"]
     await cluster.api.delete(JOBS, namespace, name, held.uid)

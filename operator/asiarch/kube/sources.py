@@ -11,6 +11,7 @@ from asiarch.api.reason import Reason
 from asiarch.api.search import ArchitectureSearch
 from asiarch.core.observation import Trouble
 from asiarch.kube.client import CONFIG_MAPS, Api, ApiError
+from asiarch.kube.datasets import Datasets
 from asiarch.kube.kept import controller
 from asiarch.kube.manifests import code_map
 from asiarch.kube.refusals import Denied
@@ -24,6 +25,7 @@ class Sources:
         self._api = api
         self._stored: set[str] = set()
         self._of: dict[str, Code] = {}
+        self._datasets = Datasets(api)
 
     async def keep(self, search: ArchitectureSearch, text: str) -> Code:
         """Store a file under its digest; that it is there already is success."""
@@ -42,12 +44,12 @@ class Sources:
     async def of(
         self, search: ArchitectureSearch, pending: Iterable[Candidate], denied: Denied
     ) -> tuple[dict[str, Code], tuple[Trouble, ...]]:
-        """The stored files of candidates that have not begun, and what is wrong with those that aren't there."""
+        """The stored files of candidates that have not begun, and which files and datasets aren't there."""
         waiting = {
             c.metadata.uid: c for c in pending if c.spec.source is not None or c.spec.baseline is not None
         }
         self._of = {uid: code for uid, code in self._of.items() if uid in waiting}
-        troubles = []
+        troubles = await self._datasets.missing(search)
         for uid, candidate in waiting.items():
             if uid in self._of:
                 continue

@@ -31,6 +31,13 @@ def ended_at(job: Object) -> Instant | None:
     return moment((ending(job) or {}).get("lastTransitionTime"))
 
 
+def made(job: Object) -> int:
+    """How many pods a Job's controller has made so far, by its own count; of those that it let go at most too many."""
+    status = job.get("status", {})
+    counted = sum(int(status.get(name) or 0) for name in ("active", "failed", "succeeded", "terminating"))
+    return counted + sum(len(uids or ()) for uids in (status.get("uncountedTerminatedPods") or {}).values())
+
+
 def condition(found: Object, kind: str, status: str = "True") -> Object | None:
     """The condition of this type, if it stands so."""
     for one in found.get("status", {}).get("conditions") or ():
@@ -107,6 +114,16 @@ def seconds_used(pod: Object, container: str, until: Instant | None = None) -> f
     begun = moment(over.get("startedAt") or running.get("startedAt") or status.get("startTime"))
     stopped = ended(pod, container) or until or _last_news(pod)
     return 0.0 if begun is None or stopped is None else max(0.0, stopped - begun)
+
+
+def never_started(pod: Object) -> bool:
+    """Whether its kubelet says that none of a pod's containers has run: no image yet, or a volume that isn't there.
+
+    Of one that it gave up before its start it says that it has terminated, and no time at which it began.
+    """
+    found = [one.get("state", {}) for one in pod.get("status", {}).get("containerStatuses") or ()]
+    ran = (s.get("running") or (s.get("terminated") or {}).get("startedAt") for s in found)
+    return bool(found) and not any(ran)
 
 
 def whole(text: Any) -> int | None:

@@ -1,12 +1,15 @@
 """What the operator knows of one kind: the newest version of each object, replaced as a whole by each full list.
 
 Versions decide what is newer, not the order in which news comes: an event that was delayed, a list from a server that
-lags and our own writes' answers may come in any order. An object that was deleted never comes back under its uid.
+lags and our own writes' answers may come in any order. An object that was deleted never comes back under its uid; one
+that only lost its labels does, as a newer version.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
+from sys import intern
 from typing import Generic, TypeVar
 
 from asiarch.kube.client import Kind, Object
@@ -40,7 +43,7 @@ class Store(Generic[T]):
         self._read = read
         self._objects: dict[tuple[str, str], Held[T]] = {}
         self._by_search: dict[SearchKey, dict[str, Held[T]]] = {}
-        self._gone: OrderedDict[str, None] = OrderedDict()
+        self._gone: OrderedDict[str, float] = OrderedDict()
         self._newest = 0
 
     def __len__(self) -> int:
@@ -64,34 +67,45 @@ class Store(Generic[T]):
         """The newest version that was seen; a list that begins later and is older comes from a server that lags."""
         return self._newest
 
+    def knows(self, found: Object) -> bool:
+        """Whether an object is no news: held as new, or deleted since. Its metadata tells."""
+        metadata = found["metadata"]
+        held = self._objects.get((metadata["namespace"], metadata["name"]))
+        old = held is not None and held.version >= int(metadata["resourceVersion"])
+        return old or int(metadata["resourceVersion"]) <= self._gone.get(metadata["uid"], -1)
+
     def apply(self, found: Object) -> SearchKey | None:
         """Take an object if it is newer than what is held; returns whose it is, none when it was no news."""
+        if self.knows(found):
+            return None
         metadata = found["metadata"]
-        key = (metadata["namespace"], metadata["name"])
+        key = (intern(metadata["namespace"]), metadata["name"])
         version, uid = int(metadata["resourceVersion"]), metadata["uid"]
         held = self._objects.get(key)
-        if uid in self._gone or (held is not None and held.version >= version):
-            return None
-        search = (metadata["namespace"], self._search(found))
+        search = (key[0], self._search(found))
         self._newest = max(self._newest, version)
         if held is not None and held.search != search:
             self._drop(key, held)
-        fresh = Held(uid, version, search, self._read(found))
-        self._objects[key] = self._by_search.setdefault(search, {})[key[1]] = fresh
+        mine = self._by_search.setdefault(search, {})
+        if mine:
+            # The same key for all: there are thousands.
+            search = next(iter(mine.values())).search
+        self._objects[key] = mine[key[1]] = Held(uid, version, search, self._read(found))
         return search
 
     def remove(self, found: Object) -> SearchKey | None:
         """Take note that an object was deleted; returns whose it was, none when that was no news."""
         metadata = found["metadata"]
-        return self.forget(metadata["namespace"], metadata["name"], metadata["uid"])
+        version = int(metadata["resourceVersion"])
+        return self.forget(metadata["namespace"], metadata["name"], metadata["uid"], version)
 
-    def forget(self, namespace: str, name: str, uid: str) -> SearchKey | None:
-        """Take note that the object of this uid is gone for good."""
-        self._gone[uid] = None
+    def forget(self, namespace: str, name: str, uid: str, version: float = math.inf) -> SearchKey | None:
+        """Take note that the object of this uid is gone, for good or as of a version."""
+        self._gone[uid] = max(version, self._gone.get(uid, version))
         while len(self._gone) > _TOMBSTONES:
             self._gone.popitem(last=False)
         held = self._objects.get((namespace, name))
-        if held is None or held.uid != uid:
+        if held is None or held.uid != uid or held.version > version:
             return None
         self._drop((namespace, name), held)
         return held.search
@@ -105,12 +119,15 @@ class Store(Generic[T]):
         changed = self.take(found, listed)
         return changed | self.end(listed, version, namespace)
 
-    def take(self, page: Iterable[Object], listed: set[ObjectKey]) -> set[SearchKey]:
-        """Take a part of a full list; `listed` is told which objects it has. Returns whose objects changed."""
+    def take(self, page: Iterable[Object], listed: set[ObjectKey], *, whole: bool = True) -> set[SearchKey]:
+        """Take a part of a full list; `listed` is told which objects it has. Returns whose objects changed.
+
+        Objects that are not whole are only counted as listed.
+        """
         changed = set()
         for one in page:
             listed.add((one["metadata"]["namespace"], one["metadata"]["name"]))
-            search = self.apply(one)
+            search = self.apply(one) if whole else None
             if search is not None:
                 changed.add(search)
         return changed
@@ -121,7 +138,7 @@ class Store(Generic[T]):
         for key, held in list(self._objects.items()):
             served = namespace is None or key[0] == namespace
             if served and key not in listed and held.version <= version:
-                self.forget(*key, held.uid)
+                self.forget(*key, held.uid, version)
                 changed.add(held.search)
         return changed
 

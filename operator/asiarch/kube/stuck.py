@@ -9,6 +9,7 @@ from asiarch.core.observation import Trouble
 from asiarch.kube import states
 from asiarch.kube.client import Object
 from asiarch.kube.deployment import START_SECONDS
+from asiarch.kube.overlay import QUEUE
 
 _HOPELESS = "ErrImageNeverPull"
 _IMAGE = frozenset(
@@ -26,6 +27,8 @@ _CREATING = frozenset({"ContainerCreating", "PodInitializing"})
 _IMAGE_SECONDS, _START_SECONDS = 120.0, 120.0
 _PLACE_SECONDS = 600.0
 _PODLESS_SECONDS = 30.0
+_HELD_SECONDS = 600.0
+"""A Job that its queue holds back for so long is worth telling of; that of a busy cluster takes its time."""
 _QUIET_SECONDS = 10.0
 """A pod that finds no place for so long is worth telling of; a busy scheduler takes a moment."""
 LAG_SECONDS = 30.0
@@ -58,15 +61,11 @@ class _Stuck:
 
 
 def waiting(job: Object, pods: Sequence[Object], now: Instant, patience: float = 1.0) -> Waiting | None:
-    """What keeps an order that is under way from running; nothing for a Job that a queue holds back.
+    """What keeps an order that is under way from running.
 
     `patience` multiplies every time that a pod may wait.
     """
-    if job.get("spec", {}).get("suspend"):
-        return None
-    found = [stuck.scaled(patience) for pod in pods for stuck in _stuck(pod)]
-    if not pods and not states.has_ended(job):
-        found = [stuck.scaled(patience) for stuck in _podless(job)]
+    found = [stuck.scaled(patience) for stuck in _hindrances(job, pods)]
     trouble = next(_troubles(found, now), None)
     ahead = [time - now for time in _turning_points(job, pods, found) if now < time < float("inf")]
     if trouble is None and not ahead:
@@ -100,6 +99,31 @@ def _troubles(found: Iterable[_Stuck], now: Instant) -> Iterator[Trouble]:
             yield Trouble(stuck.shown_as, stuck.message[:_MAX_MESSAGE], fatal=False)
 
 
+def _hindrances(job: Object, pods: Sequence[Object]) -> Iterator[_Stuck]:
+    """Everything that a Job waits for: its queue, its pods, or what they wait for."""
+    if job.get("spec", {}).get("suspend"):
+        yield _held(job)
+    elif pods:
+        yield from (stuck for pod in pods for stuck in _stuck(pod))
+    elif not states.has_ended(job):
+        yield from _podless(job)
+
+
+def _held(job: Object) -> _Stuck:
+    """A queue holds it back, for as long as it takes: nobody gives it up, since no time counts against it."""
+    metadata = job["metadata"]
+    suspended = states.condition(job, "Suspended", "True") or {}
+    since = suspended.get("lastTransitionTime") or metadata.get("creationTimestamp")
+    queue = metadata.get("labels", {}).get(QUEUE)
+    holder = f"its queue {queue}" if queue else "somebody's admission (of Kueue, say)"
+    message = (
+        f"Job {metadata['name']} is suspended by {holder} since {since}. Look at what kubectl describe says of the "
+        "queue and the Job's workload; it starts by itself once it is admitted."
+    )
+    reason = Reason.UNSCHEDULABLE
+    return _Stuck(reason, message, states.moment(since) or 0.0, float("inf"), reason, _HELD_SECONDS)
+
+
 def _stuck(pod: Object) -> Iterator[_Stuck]:
     """Everything that a pod waits for."""
     if states.phase(pod) != "Pending":
@@ -117,9 +141,11 @@ def _no_place(pod: Object, condition: Object) -> _Stuck:
     """No machine for it, in the scheduler's words; a volume that isn't there shows here too."""
     said = str(condition.get("message", ""))
     since = states.moment(condition.get("lastTransitionTime")) or 0.0
-    shown = Reason.DATASET_INVALID if "persistentvolumeclaim" in said.lower() else Reason.UNSCHEDULABLE
-    place = f"Pod {pod['metadata']['name']} finds no place"
-    message = f"{place}: {said} Make room, or ask for less; it starts by itself then."
+    shown, step = Reason.UNSCHEDULABLE, "Make room, or ask for less"
+    if "persistentvolumeclaim" in said.lower():
+        shown = Reason.DATASET_INVALID
+        step = "Create the claim that the rung's dataset names, or have it bound"
+    message = f"Pod {pod['metadata']['name']} finds no place: {said} {step}; it starts by itself then."
     return _Stuck(Reason.UNSCHEDULABLE, message, since, _PLACE_SECONDS, shown, _QUIET_SECONDS)
 
 
@@ -156,9 +182,19 @@ def _not_started(pod: Object, container: str, why: Object) -> Iterator[_Stuck]:
         yield _Stuck(reason, place, since, _START_SECONDS, shown)
     elif word in _CREATING:
         # A volume that isn't there, or an image that takes its time: the pod's own deadline ends it.
-        step = f"`kubectl describe pod {pod['metadata']['name']}` says what it waits for."
         reason = Reason.INFRASTRUCTURE_FAILED
+        step = (
+            f"It needs its image{_volumes(pod)}; `kubectl describe pod {pod['metadata']['name']}` says which."
+        )
         yield _Stuck(reason, f"{place} {step}", since, float("inf"), reason, START_SECONDS)
+
+
+def _volumes(pod: Object) -> str:
+    """What else of the namespace a pod needs: its kubelet tells only by an event which of them isn't there."""
+    volumes = pod.get("spec", {}).get("volumes", ())
+    maps = [f", ConfigMap {one['configMap']['name']}" for one in volumes if "configMap" in one]
+    claims = [one["persistentVolumeClaim"]["claimName"] for one in volumes if "persistentVolumeClaim" in one]
+    return "".join([*maps, *(f", claim {name}" for name in claims)])
 
 
 def _podless(job: Object) -> Iterator[_Stuck]:

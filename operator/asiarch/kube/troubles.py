@@ -1,8 +1,9 @@
 """What keeps a search from its work in a cluster, in words: object, field, what was found, and the next step."""
 
+from asiarch.api.fault import shown
 from asiarch.api.names import candidate_name
 from asiarch.api.reason import Reason
-from asiarch.api.search import ArchitectureSearch
+from asiarch.api.search import STANDARD_LIBRARY, ArchitectureSearch
 from asiarch.core.observation import Trouble
 from asiarch.kube import overlay
 from asiarch.kube.archive import ArchiveUnreadableError
@@ -10,16 +11,18 @@ from asiarch.kube.archive import ArchiveUnreadableError
 
 def of_spec(search: ArchitectureSearch, runtime: str | None) -> tuple[Trouble, ...]:
     """What of a search a cluster can't do, by field; `runtime` is the class that training pods must have."""
-    templates = (
-        ("spec.evaluation.podTemplate", search.spec.evaluation.pod_template, runtime),
-        ("spec.agents.podTemplate", search.spec.agents.pod_template, None),
-    )
-    return tuple(
-        Trouble(Reason.CONFIG_INVALID, f"{path}.{refusal}"[:1024], fatal=True)
-        for path, template, required in templates
-        if template is not None
-        for refusal in overlay.refusals(template, required)
-    )
+    training, agents = search.spec.evaluation.pod_template or {}, search.spec.agents.pod_template or {}
+    refusals = [
+        *(f"spec.evaluation.podTemplate.{one}" for one in overlay.refusals(training, runtime, queues=False)),
+        *(f"spec.agents.podTemplate.{one}" for one in overlay.refusals(agents)),
+    ]
+    refusals += [
+        f"spec.evaluation.ladder[{index}].dataset.path: found {shown(rung.dataset.path)} alone, as on a laptop, "
+        f"wanted persistentVolumeClaim or configMap beside it, or the path {STANDARD_LIBRARY}. Create it anew with one."
+        for index, rung in enumerate(search.spec.evaluation.ladder)
+        if rung.dataset is not None and not rung.dataset.in_cluster and rung.dataset.path != STANDARD_LIBRARY
+    ]
+    return tuple(Trouble(Reason.CONFIG_INVALID, refusal[:1024], fatal=True) for refusal in refusals)
 
 
 def unreadable(name: str, fault: str) -> Trouble:

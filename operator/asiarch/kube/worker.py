@@ -8,9 +8,10 @@ from typing import Protocol
 from asiarch.api.base import Instant
 from asiarch.api.names import CANDIDATE, ORDER
 from asiarch.api.reason import Reason
+from asiarch.api.search import ArchitectureSearch
 from asiarch.core.actions import Plan
 from asiarch.core.observation import Observation
-from asiarch.kube.client import JOBS, PODS, ApiError, Kind, Object
+from asiarch.kube.client import JOBS, PODS, SEARCHES, ApiError, Kind, Object
 from asiarch.kube.cluster import Cluster
 from asiarch.kube.kept import Leaving, Unreadable
 from asiarch.kube.metrics import Metrics, Outcome
@@ -31,7 +32,7 @@ class Listener(Protocol):
     """Who is told what turns saw and planned."""
 
     def took_turn(self, key: SearchKey, seen: Observation, plan: Plan) -> None:
-        """Take note of a turn that succeeded."""
+        """Take note of a turn whose plan is written, whatever becomes of its actions."""
 
     def gone(self, key: SearchKey, leaving: Leaving | None) -> None:
         """Take note that a search is no more, or only waits for somebody else to let it go."""
@@ -63,7 +64,13 @@ class Worker:
         if key is None:
             return
         if kind not in (JOBS, PODS) or self._matters(kind, found, before, store.get(*place)):
-            self.queue.add(key)
+            self.queue.add(key, new=kind == SEARCHES and self._is_unanswered(key))
+
+    def _is_unanswered(self, key: SearchKey) -> bool:
+        """Whether nobody has said a word yet of a search."""
+        held = self._cluster.stores.searches.get(*key)
+        found = None if held is None else held.value
+        return isinstance(found, ArchitectureSearch) and found.status.observed_generation == 0
 
     def _matters(
         self, kind: Kind, found: Object, before: Held[Object] | None, after: Held[Object] | None
@@ -105,7 +112,9 @@ class Worker:
         world = self._worlds.setdefault(key, KubeWorld(self._cluster, key))
         world.begin(self._wall())
         try:
-            plan = await turn(world, key[1], self._wall())
+            plan = await turn(
+                world, key[1], self._wall(), lambda plan: self._listener.took_turn(key, world.seen, plan)
+            )
         except GoneError:
             self._forget(key)
             return "success"
@@ -126,8 +135,7 @@ class Worker:
             _log.exception("Turn of %s/%s failed by an error of ours; again in %.1f s", *key, wait)
             return "error"
         self.queue.succeed(key)
-        self._listener.took_turn(key, world.seen, plan)
-        return self._appoint(key, plan, world.wake_after)
+        return self._appoint(key, plan, world)
 
     def _may_look(self, key: SearchKey) -> bool:
         """Whether all of a search can be seen: of one half unseen, the rest would be taken for lost.
@@ -136,9 +144,9 @@ class Worker:
         """
         return self._cluster.reach.knows(key[0]) or self._cluster.stores.searches.get(*key) is None
 
-    def _appoint(self, key: SearchKey, plan: Plan, of_world: float | None) -> Outcome:
-        """Look again when time alone changes something."""
-        wishes = [plan.wake_after, of_world, None if plan.idle else SETTLE]
+    def _appoint(self, key: SearchKey, plan: Plan, world: KubeWorld) -> Outcome:
+        """Look again when time alone changes something, and soon after something was done."""
+        wishes = [plan.wake_after, world.wake_after, SETTLE if world.wrote else None]
         times = [seconds for seconds in wishes if seconds is not None]
         if not times:
             return "success"

@@ -34,8 +34,9 @@ from asiarch.kube.client import CANDIDATES, SEARCHES, ApiError, Kind, Object
 from asiarch.kube.cluster import Cluster
 from asiarch.kube.doubts import Passed, contradicts
 from asiarch.kube.kept import Candidates, KeptCandidate, Leaving, Unreadable, controller, status_of
+from asiarch.kube.manifests import owner_of
 from asiarch.kube.orders import Orders
-from asiarch.kube.refusals import Denied
+from asiarch.kube.refusals import Denied, Door
 from asiarch.kube.sources import Sources
 from asiarch.kube.store import Held, SearchKey
 from asiarch.kube.together import in_order, together
@@ -73,15 +74,16 @@ class KubeWorld:
         self._written: dict[str, Candidate] = {}
         self._taken: set[str] = set()
         self._denied = Denied()
+        self._door = Door(self._cluster.clock)
         self._passed = Passed()
 
     @property
     def wake_after(self) -> float | None:
         """Seconds until time alone changes what was observed last, beside what the plan says."""
-        times = [self._orders.wake_after] if self._orders.wake_after is not None else []
-        if self._seen is not None and self._seen.troubles:
+        times = [self._orders.wake_after, self._door.wait]
+        if self._denied.troubles or (self._seen is not None and self._seen.troubles):
             times.append(RETRY_TROUBLE)
-        return min(times, default=None)
+        return min((seconds for seconds in times if seconds is not None), default=None)
 
     @property
     def seen(self) -> Observation:
@@ -112,8 +114,9 @@ class KubeWorld:
         await self._keep_files(found, children, files)
         pending = [c for c in live if c.status.phase == "Pending"]
         sources, missing = await self._sources.of(found, pending, files)
-        troubles += [*missing, *self._orders.troubles, *files.troubles, *self._denied.troubles]
-        traits = Traits(keeps_time=True, keeps_all=False)
+        troubles += [*missing, *self._orders.troubles, *files.troubles]
+        troubles += [*self._denied.troubles, *self._door.troubles]
+        traits = Traits(keeps_time=True, keeps_all=False, creates=self._door.wait is None)
         self._seen = Observation(found, candidates, records, children, sources, traits, tuple(troubles))
         self._written = {}
         return self._seen
@@ -151,31 +154,41 @@ class KubeWorld:
     async def carry_out(self, actions: Sequence[Action]) -> None:
         """Create candidates, start and stop orders, archive; what was done already is success. Then tidy up."""
         self._denied = Denied()
-        do = partial(self._do, self._fresh(self.seen))
-        await in_order(actions, do, lambda action: isinstance(action, StartOrder | StopOrder))
-        held = self._cluster.stores.candidates.of(self._key)
-        orders = ((name, one.value.model.status.order) for name, one in held.items() if _is_live(one))
-        ended = self.seen.search.status.phase in ENDED
-        await self._orders.sweep({name: ref.name for name, ref in orders if ref is not None}, ended=ended)
+        self._door.begin()
+        do, planned = partial(self._do, self._fresh(self.seen)), self._orders.starts.willing_first(actions)
+        try:
+            await in_order(planned, do, lambda action: isinstance(action, StartOrder | StopOrder))
+        except ApiError:
+            await self._sweep()
+            raise
+        await self._sweep()
+
+    async def _sweep(self) -> None:
+        """Delete Jobs that nobody waits for any more."""
+        held = self._cluster.stores.candidates.of(self._key).items()
+        waiting = {name: one.value.order for name, one in held if one.value.order}
+        await self._orders.sweep(waiting, ended=self.seen.search.status.phase in ENDED)
 
     async def _do(self, seen: Observation, action: Action) -> None:
         match action:
             case CreateCandidate(name, spec):
-                await self._create(name, spec, seen.search)
+                if self._door.wait is not None or not await self._create(name, spec, seen.search):
+                    return
             case StartOrder(order):
                 await self._orders.start(order, seen)
             case StopOrder(name, reason):
                 await self._orders.stop(name, reason)
             case ArchiveCandidates(names):
-                await self._remove(names, seen)
+                if not await self._remove(names, seen):
+                    return
             case _:
                 assert_never(action)
         self.wrote += 1
 
     def _fresh(self, seen: Observation) -> Observation:
         """The observation with what this turn has written since."""
-        held = self._cluster.stores.candidates.of(self._key)
-        return Observation(seen.search, Candidates(held), seen.records, seen.children)
+        now = Candidates(self._cluster.stores.candidates.of(self._key))
+        return Observation(seen.search, now, seen.records, seen.children)
 
     async def _make_sure(self, search: str) -> None:
         """Ask the API server itself when the search and its candidates, as they are held, contradict each other."""
@@ -183,7 +196,7 @@ class KubeWorld:
         records = {n: one.value.record for n, one in held.items() if one.value.record is not None}
         live = [one.value.model for one in held.values() if _is_live(one)]
         named = {c.status.order.name for c in live if c.status.order is not None}
-        known = {**await self._archive.legible(), **records}
+        known = gone.united(search, await self._archive.legible(), records)
         if self._archive.fault is not None or self._unreadable():
             return
         if contradicts(self._search(search), known, named):
@@ -205,25 +218,26 @@ class KubeWorld:
         if held is None or isinstance(held.value, Leaving):
             raise GoneError(name)
         if isinstance(held.value, Unreadable):
-            raise held.value
+            raise Unreadable(*held.value.args)
         return held.value
 
     async def _mine(
         self, search: ArchitectureSearch, held: Mapping[str, Held[KeptCandidate]], troubles: list[Trouble]
     ) -> dict[str, Held[KeptCandidate]]:
         """The candidates that are this search's; a user's are made so, strangers are left alone and spoken of."""
-        mine = {}
+        mine, denied = {}, Denied()
         for name, one in held.items():
             if one.value.unreadable:
                 troubles.append(told.unreadable(name, one.value.unreadable))
             elif one.value.controller == search.metadata.uid:
                 mine[name] = one
             elif not one.value.controller and _may_join(one.value, search):
-                adopted = await self._adopt(search, name, one)
-                if adopted is not None:
-                    mine[name] = adopted
+                with denied.noting(f"Candidate {name}", goes_on=True):
+                    adopted = await self._adopt(search, name, one)
+                    mine |= {} if adopted is None else {name: adopted}
             else:
                 troubles.append(told.stranger(name, search))
+        troubles += denied.troubles
         return mine
 
     async def _adopt(
@@ -235,12 +249,11 @@ class KubeWorld:
                 "uid": held.uid,
                 "resourceVersion": str(held.version),
                 "labels": _labels(search),
-                "ownerReferences": [_owner(search)],
+                "ownerReferences": [owner_of(search)],
             }
         }
-        self._cluster.stores.candidates.apply(
-            await self._cluster.api.patch(CANDIDATES, self._namespace, name, patch)
-        )
+        adopted = await self._cluster.api.patch(CANDIDATES, self._namespace, name, patch)
+        self._cluster.stores.candidates.apply(adopted)
         return self._cluster.stores.candidates.get(self._namespace, name)
 
     async def _records(
@@ -248,7 +261,7 @@ class KubeWorld:
     ) -> dict[str, Record]:
         """Records of all candidates that ever were; one that somebody deleted is written into the archive first."""
         present = {n: one.value.record for n, one in mine.items() if one.value.record is not None}
-        records = {**await self._archive.legible(), **present}
+        records = gone.united(search.name, await self._archive.legible(), present)
         if self._unreadable():
             # What can't be read has an ordinal all the same; the search stands still until it can.
             return records
@@ -286,7 +299,7 @@ class KubeWorld:
         body = _body(metadata.name, metadata.uid, metadata.resource_version, status_of(status))
         api, store = self._cluster.api, self._cluster.stores.candidates
         async with self._overtaken(CANDIDATES, candidate.name):
-            with self._orders.naming(candidate, status):
+            with self._orders.starts.naming(candidate, status):
                 store.apply(await api.replace_status(CANDIDATES, self._namespace, candidate.name, body))
         self._written[candidate.name] = candidate.model_copy(update={"status": status})
         self.wrote += 1
@@ -303,15 +316,16 @@ class KubeWorld:
                     self._cluster.stores.of(kind).apply(found)
             raise
 
-    async def _create(self, name: str, spec: CandidateSpec, search: ArchitectureSearch) -> None:
-        """Create a candidate; one that is there already is success if it is ours."""
+    async def _create(self, name: str, spec: CandidateSpec, search: ArchitectureSearch) -> bool:
+        """Create a candidate; one that is there already is success if it is ours. Returns whether it was taken."""
         body = {
-            "metadata": {"name": name, "labels": _labels(search), "ownerReferences": [_owner(search)]},
+            "metadata": {"name": name, "labels": _labels(search), "ownerReferences": [owner_of(search)]},
             "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True),
         }
+        created: Object | None = None
         try:
-            with self._denied.noting("The next candidate"):
-                created: Object | None = await self._cluster.api.create(CANDIDATES, self._namespace, body)
+            with self._door.passing("The next candidate"):
+                created = await self._cluster.api.create(CANDIDATES, self._namespace, body)
         except ApiError as error:
             if error.status != 409:
                 raise
@@ -320,6 +334,7 @@ class KubeWorld:
             self._cluster.stores.candidates.apply(created)
             if controller(created) != search.metadata.uid:
                 self._taken.add(name)
+        return created is not None
 
     def _foreign(self, search: ArchitectureSearch) -> Iterator[Trouble]:
         """Names that we need and that something else bears, as long as it does."""
@@ -334,18 +349,21 @@ class KubeWorld:
         """Whether one of the search's candidates can't be read."""
         return any(one.value.unreadable for one in self._cluster.stores.candidates.of(self._key).values())
 
-    async def _remove(self, names: Sequence[str], seen: Observation) -> None:
-        """Archive candidates, then delete their objects; none while the archive can't be read."""
+    async def _remove(self, names: Sequence[str], seen: Observation) -> bool:
+        """Archive candidates, then delete their objects; returns whether it could: the archive is read and written."""
         if self._archive.fault is not None:
-            return
-        with self._denied.noting("The archive"):
+            return False
+        with self._denied.noting("The archive", goes_on=True):
             await self._archive.add(seen.search, [seen.records[name] for name in names])
+        if self._denied.troubles:
+            return False
         store = self._cluster.stores.candidates
         for name in names:
             held = store.get(self._namespace, name)
-            if held is not None:
+            if held is not None and _ordinal(held) == seen.records[name].ordinal:
                 await self._cluster.api.delete(CANDIDATES, self._namespace, name, held.uid)
                 store.forget(self._namespace, name, held.uid)
+        return True
 
 
 def _body(name: str, uid: str, version: str, status: Object) -> Object:
@@ -354,16 +372,6 @@ def _body(name: str, uid: str, version: str, status: Object) -> Object:
 
 def _labels(search: ArchitectureSearch) -> dict[str, str]:
     return {MANAGED_BY[0]: MANAGED_BY[1], SEARCH: search.name}
-
-
-def _owner(search: ArchitectureSearch) -> Object:
-    return {
-        "apiVersion": search.api_version,
-        "kind": search.kind,
-        "name": search.name,
-        "uid": search.metadata.uid,
-        "controller": True,
-    }
 
 
 def _may_join(kept: KeptCandidate, search: ArchitectureSearch) -> bool:
@@ -379,6 +387,10 @@ def _may_join(kept: KeptCandidate, search: ArchitectureSearch) -> bool:
 def _is_free(write: Write) -> bool:
     """Whether a write hangs on none before it: a candidate's that has its number already."""
     return isinstance(write, CandidateWrite) and write.candidate.status.ordinal is not None
+
+
+def _ordinal(held: Held[KeptCandidate]) -> int | None:
+    return None if held.value.record is None else held.value.record.ordinal
 
 
 def _is_live(held: Held[KeptCandidate]) -> bool:

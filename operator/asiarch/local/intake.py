@@ -7,11 +7,8 @@ from pathlib import Path
 from asiarch.api.candidate import Candidate
 from asiarch.api.fault import Fault, ManifestError, shown
 from asiarch.api.manifest import Resource, dump, load
-from asiarch.api.search import ArchitectureSearch, Dataset, FileSource, Rung, SearchSpec
+from asiarch.api.search import STANDARD_LIBRARY, ArchitectureSearch, Dataset, FileSource, Rung, SearchSpec
 from asiarch.local.store import Store
-
-STANDARD_LIBRARY = "stdlib"
-"""The dataset path that names the Python standard library's own source."""
 
 
 def read(path: Path, old: Resource | None = None) -> Resource:
@@ -99,7 +96,7 @@ def _absolute(source: FileSource | None, base: Path) -> FileSource | None:
 
 
 def _with_absolute_dataset(rung: Rung, base: Path) -> Rung:
-    if rung.dataset is None or rung.dataset.path == STANDARD_LIBRARY or _in_cluster(rung.dataset):
+    if rung.dataset is None or rung.dataset.path == STANDARD_LIBRARY or rung.dataset.in_cluster:
         return rung
     dataset = rung.dataset.model_copy(update={"path": str(base / rung.dataset.path)})
     return rung.model_copy(update={"dataset": dataset})
@@ -142,10 +139,6 @@ def _of_clusters(fields: Mapping[str, object]) -> list[Fault]:
     ]
 
 
-def _in_cluster(dataset: Dataset) -> bool:
-    return dataset.persistent_volume_claim is not None or dataset.config_map is not None
-
-
 def _missing_file(path: str, source: FileSource | None) -> list[Fault]:
     if source is None:
         return []
@@ -164,7 +157,7 @@ def _missing_file(path: str, source: FileSource | None) -> list[Fault]:
 
 
 def _missing_dataset(path: str, dataset: Dataset) -> list[Fault]:
-    if _in_cluster(dataset):
+    if dataset.in_cluster:
         places = {
             f"{path}.persistentVolumeClaim": dataset.persistent_volume_claim,
             f"{path}.configMap": dataset.config_map,

@@ -101,7 +101,8 @@ async def _code(life: Life) -> str | None:
         found = await life.stage.api.find(f"{space}/configmaps/{wanted[0]}")
         if found is not None:
             return sha256(found["data"]["candidate.py"].encode()).hexdigest()
-        await _wait(life, Waiting("ContainerCreating", f'configmap "{wanted[0]}" not found'))
+        # A kubelet tells by an event alone which volume isn't there.
+        await _wait(life, Waiting("ContainerCreating"))
     return None
 
 
@@ -152,7 +153,7 @@ async def _ready(life: Life, make: Callable[[], Awaitable[T]]) -> T:
 
 async def _wait(life: Life, waiting: Waiting) -> None:
     """Say once why a pod does not start, and look again in a moment."""
-    if waiting not in life.states.values():
+    if waiting not in life.states.values() or not life.spoke:
         life.set_all(waiting)
         await life.tell()
     await asyncio.sleep(_LOOK_AGAIN_SECONDS)

@@ -109,7 +109,7 @@ class Kubelet:
         if playing in done:
             said = playing.result()
             return fault.fault if fault else "Completed", said
-        life.end_rest()
+        life.give_up()
         if stopping in done:
             return "Deleted", {"phase": "Failed"}
         return "DeadlineExceeded", {"phase": "Failed", "reason": "DeadlineExceeded", "message": _LATE}

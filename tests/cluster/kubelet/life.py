@@ -75,6 +75,8 @@ class Life:
         self.stopping = asyncio.Event()
         self.lost = False
         """Its node is: nobody here says anything of it any more."""
+        self.spoke = False
+        """Whether it was said what its containers do."""
         self._ran: float | None = None
 
     @property
@@ -107,8 +109,16 @@ class Life:
             if not isinstance(state, Ended):
                 self.end(name, code, reason)
 
+    def give_up(self) -> None:
+        """The pod is ended from outside: what runs is killed, and of what never ran nothing is known."""
+        for name, state in self.states.items():
+            if isinstance(state, Waiting):
+                self.states[name] = Ended(KILLED, 0.0, 0.0, "ContainerStatusUnknown")
+        self.end_rest()
+
     async def tell(self, **override: str) -> None:
         """Write the pod's status; that of a pod which is gone is nobody's business."""
+        self.spoke = True
         patch = pod_status(self.pod, self.began, self.states, **override)
         await self.patch(patch)
 

@@ -14,6 +14,8 @@ from tests.cluster.kubelet.api import GONE, Api, Object, RefusedError
 from tests.cluster.kubelet.status import Waiting
 
 _TERMINATION_LOG = "/dev/termination-log"
+_CREATING = Waiting("ContainerCreating")
+"""What its kubelet says of a pod one of whose volumes can't be had; only an event tells which."""
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 _KEYED = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 
@@ -85,7 +87,7 @@ class Sandbox:
     async def _project(self, source: Object, place: Path) -> None:
         """Write the files of one source of a volume."""
         if (wanted := source.get("configMap")) is not None:
-            self._write(place, wanted, await self._config_map(wanted, "ContainerCreating"))
+            self._write(place, wanted, await self._config_map(wanted, _CREATING))
         if (wanted := source.get("serviceAccountToken")) is not None:
             (place / wanted["path"]).write_text(await self.token(wanted))
         for item in source.get("downwardAPI", {}).get("items", ()):
@@ -99,11 +101,10 @@ class Sandbox:
             file.write_text(data[key])
             file.chmod(0o644)
 
-    async def _config_map(self, wanted: Object, reason: str) -> Mapping[str, str]:
-        name = wanted["name"]
-        found = await self._api.find(f"{self._space}/configmaps/{name}")
+    async def _config_map(self, wanted: Object, otherwise: Waiting) -> Mapping[str, str]:
+        found = await self._api.find(f"{self._space}/configmaps/{wanted['name']}")
         if found is None and not wanted.get("optional"):
-            raise UnreadyError(Waiting(reason, f'configmap "{name}" not found'))
+            raise UnreadyError(otherwise)
         data: dict[str, str] = (found or {}).get("data", {})
         return data
 
@@ -121,7 +122,7 @@ class Sandbox:
             # Account and pod go one after the other when their namespace is deleted.
             if error.status not in GONE:
                 raise
-            raise UnreadyError(Waiting("ContainerCreating", str(error))) from None
+            raise UnreadyError(_CREATING) from None
         return str(answer["status"]["token"])
 
     async def _launch(self, spec: Object) -> Launch:
@@ -156,7 +157,8 @@ class Sandbox:
                 env[variable["name"]] = self._field(source["fieldRef"]["fieldPath"])
             elif "configMapKeyRef" in source:
                 wanted = source["configMapKeyRef"]
-                data = await self._config_map(wanted, "CreateContainerConfigError")
+                said = f'configmap "{wanted["name"]}" not found'
+                data = await self._config_map(wanted, Waiting("CreateContainerConfigError", said))
                 env[variable["name"]] = data[wanted["key"]]
             else:
                 unknown = f"the playing kubelet knows no {', '.join(source)}"

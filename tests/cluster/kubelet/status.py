@@ -29,7 +29,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Ended:
-    """A container that has ended; `message` is what it left in its termination log."""
+    """A container that has ended; `message` is what it left in its termination log. One that never ran has no times."""
 
     code: int
     started: float
@@ -104,8 +104,7 @@ def _container(spec: Object, state: State) -> Object:
             said = {
                 "exitCode": code,
                 "reason": reason or ("Error" if code else "Completed"),
-                "startedAt": timestamp(started),
-                "finishedAt": timestamp(finished),
+                **({"startedAt": timestamp(started), "finishedAt": timestamp(finished)} if started else {}),
                 "containerID": f"playing://{name}",
                 **({"message": last_bytes(message)} if message else {}),
             }

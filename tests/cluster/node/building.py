@@ -44,6 +44,8 @@ class Image:
     repository: str
     dockerfile: str
     inputs: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    """Parts of the Dockerfile that take long and end in no image: kept apart, or they would be made anew each time."""
 
     @property
     def name(self) -> str:
@@ -61,7 +63,7 @@ class Image:
 
 SANDBOX = Image("localhost/asiarch/sandbox", "tests/cluster/node/sandbox.Dockerfile")
 OPERATOR = Image("localhost/asiarch/operator", "operator/Dockerfile", _SOURCES)
-TRAINER = Image("localhost/asiarch/trainer", "trainer-image/Dockerfile", _SOURCES)
+TRAINER = Image("localhost/asiarch/trainer", "trainer-image/Dockerfile", _SOURCES, ("compiled",))
 
 
 def build(image: Image) -> None:
@@ -75,12 +77,14 @@ def build(image: Image) -> None:
             (context / name).write_bytes(content)
             os.utime(context / name, (0, 0))
         secrets = [word for secret in _secrets(scratch) for word in ("--secret", secret)]
-        command = _buildah(
-            "build", "--isolation", "chroot", "--layers", "--pull=never", *secrets, "--build-arg", f"BASE={_BASE}",
-            "--tag", image.name, "--file", str(context / image.dockerfile), str(context),
-        )  # fmt: skip
-        # Here buildah puts the installers' caches, which are as large as the images: they go with the folder.
-        run("env", f"TMPDIR={scratch}", *command, seconds=_BUILD_SECONDS)
+        targets = [("--target", stage, "--tag", f"{image.repository}-{stage}:dev") for stage in image.stages]
+        for target in (*targets, ("--tag", image.name)):
+            command = _buildah(
+                "build", "--isolation", "chroot", "--layers", "--pull=never", *secrets, "--build-arg", f"BASE={_BASE}",
+                *target, "--file", str(context / image.dockerfile), str(context),
+            )  # fmt: skip
+            # Here buildah puts the installers' caches, which are as large as the images: they go with the folder.
+            run("env", f"TMPDIR={scratch}", *command, seconds=_BUILD_SECONDS)
     run(*_buildah("rmi", "--prune"), seconds=_BUILD_SECONDS)
 
 

@@ -14,12 +14,13 @@ from asiarch.core import candidate as candidates
 from asiarch.core import conditions, reconcile
 from asiarch.core import orders as core_orders
 from asiarch.core.actions import SearchWrite
-from asiarch.kube import client, manifests, orders, spans, worker
+from asiarch.kube import client, manifests, orders, spans, starts, worker
 from asiarch.kube.archive import Archive
 from asiarch.kube.client import CONFIG_MAPS, Kind, Object
 from asiarch.kube.limits import Limits
 from asiarch.kube.operate import Operator
 from asiarch.kube.orders import Orders
+from asiarch.kube.starts import Starts
 from asiarch.kube.store import Store
 from asiarch.kube.world import KubeWorld
 
@@ -90,17 +91,18 @@ def charges_after_the_call() -> None:
 def starts_before_it_is_written() -> None:
     """The Job comes first, the status that names it afterwards, and nobody looks."""
 
-    async def turn(seen: KubeWorld, search: str, now: float) -> Any:
+    async def turn(seen: KubeWorld, search: str, now: float, tell: Callable[[Any], None]) -> Any:
         plan = reconcile.reconcile(await seen.observe(search), now)
         await seen.carry_out(plan.actions)
         await seen.commit(plan.statuses)
+        tell(plan)
         return plan
 
     async def is_still_named(*_: Any) -> bool:
         return True
 
     _replace(worker, "turn", turn)
-    _replace(Orders, "_is_still_named", is_still_named)
+    _replace(Starts, "_is_still_named", is_still_named)
 
 
 def counts_twice() -> None:
@@ -194,6 +196,7 @@ def adopts_strangers() -> None:
         return _Anybody() if "suspend" in found.get("spec", {}) else before(found)
 
     before = _replace(orders, "controller", controller)
+    _replace(starts, "controller", controller)
 
 
 class _Anybody(str):
@@ -212,9 +215,9 @@ class _Anybody(str):
 def writes_every_turn() -> None:
     """A search's status says how often it was looked at."""
 
-    async def turn(seen: KubeWorld, search: str, now: float) -> Any:
-        plan = await before(seen, search, now)
-        found = seen._search(search)
+    async def turn(seen: KubeWorld, *given: Any) -> Any:
+        plan = await before(seen, *given)
+        found = seen._search(given[0])
         status = found.status.model_copy(update={"message": f"Turn {next(turns)}."})
         await seen.commit((SearchWrite(found, status),))
         return plan
@@ -235,10 +238,10 @@ def deletes_whatever_has_ended() -> None:
 def deletes_by_name() -> None:
     """A deletion names no uid."""
 
-    async def call(self: client.Api, method: str, *given: Any, **named: Any) -> Any:
-        if method == "DELETE":
-            named["body"].pop("preconditions")
-        return await before(self, method, *given, **named)
+    async def call(self: client.Api, asked: Any) -> Any:
+        if asked.method == "DELETE":
+            asked.body.pop("preconditions", None)
+        return await before(self, asked)
 
     before = _replace(client.Api, "_call", call)
 

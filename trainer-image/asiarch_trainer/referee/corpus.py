@@ -4,6 +4,7 @@ The split depends on the files' digests alone, so it is the same wherever the sa
 by blocks. Shapes: N windows, T time.
 """
 
+import os
 import sysconfig
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asiarch.api.reason import Reason
-from asiarch.api.search import Dataset
+from asiarch.api.search import STANDARD_LIBRARY, Dataset
 from asiarch_trainer.referee.generators import Examples
 from asiarch_trainer.referee.verdict import Verdict
 
-STDLIB = "stdlib"
 MAX_BYTES = 64 << 20
 _BLOCK = 4096
 _HELD_OUT_OF_256 = 26
@@ -51,7 +51,8 @@ def split(parts: Sequence[bytes], name: str) -> Corpus:
         raise Verdict(
             Reason.DATASET_INVALID,
             f"Dataset {name} has {len(by_digest)} distinct parts with {len(held_out)} bytes to hold out and"
-            f" {len(train)} to learn from; wanted some of both. Name a larger file or a directory of more files.",
+            f" {len(train)} to learn from; wanted some of both. Name a larger file, which is split by blocks, or a"
+            " directory of more files.",
         )
     return Corpus(np.frombuffer(train, np.uint8), np.frombuffer(held_out, np.uint8), digest)
 
@@ -75,22 +76,20 @@ def require(corpus: Corpus, length: int, name: str) -> None:
 
 def _parts(dataset: Dataset) -> Iterator[bytes]:
     path, suffix = Path(dataset.path), dataset.suffix
-    if dataset.path == STDLIB:
+    if dataset.path == STANDARD_LIBRARY:
         path, suffix = Path(sysconfig.get_path("stdlib")), ".py"
     try:
-        if path.is_file():
-            yield from _blocks(path)
-        else:
-            yield from _files(path, suffix)
+        if not path.exists():
+            wanted = f"name a file, a directory or {STANDARD_LIBRARY}"
+            raise Verdict(Reason.DATASET_INVALID, f"Dataset {dataset.path} does not exist; {wanted}.")
+        yield from _blocks(path) if path.is_file() else _files(path, suffix)
     except OSError as error:
-        raise Verdict(
-            Reason.DATASET_INVALID, f"Dataset {dataset.path} can't be read: {error.strerror}."
-        ) from error
-    if not path.exists():
+        where = f" at {error.filename}" if error.filename else ""
         raise Verdict(
             Reason.DATASET_INVALID,
-            f"Dataset {dataset.path} does not exist; name a file, a directory or stdlib.",
-        )
+            f"Dataset {dataset.path} can't be read{where}: {error.strerror}. It is read as user"
+            f" {os.geteuid()}, who must be allowed to.",
+        ) from error
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
@@ -102,12 +101,28 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def _files(root: Path, suffix: str) -> Iterator[bytes]:
-    total = 0
-    for path in sorted(root.rglob(f"*{suffix}")):
-        if _SKIPPED & set(path.relative_to(root).parts) or not path.is_file():
-            continue
-        content = path.read_bytes()
-        total += len(content)
-        if total > MAX_BYTES:
-            return
+    """The files of a directory in the order of their paths, as far as there is room; raises OSError."""
+    left = MAX_BYTES
+    for path in sorted(_below(root, suffix)):
+        with path.open("rb") as file:
+            content = file.read(left)
         yield content
+        left -= len(content)
+        if not left:
+            return
+
+
+def _below(root: Path, suffix: str) -> Iterator[Path]:
+    """The files below a directory; raises OSError if it can't be listed, and passes over directories in it that can't.
+
+    Of those a volume has its own (`lost+found`).
+    """
+
+    def refuse(error: OSError) -> None:
+        if error.filename == str(root):
+            raise error
+
+    for folder, _, names in os.walk(root, onerror=refuse):
+        if not _SKIPPED & set(Path(folder).relative_to(root).parts):
+            found = (Path(folder, name) for name in names if name.endswith(suffix))
+            yield from (path for path in found if path.is_file())

@@ -69,7 +69,7 @@ def examine(match: Match, test: HeldOut, sample: Examples) -> Scored:
         _probe(match, test, sample, rng)
     with match.player.aside():
         again = _look_again(match, test, rng)
-    whole_NTV = _logits(match, test.tokens_NT)
+    whole_NTV = _logits(match, test, test.tokens_NT)
     if not np.isfinite(whole_NTV).all():
         raise Verdict(Reason.NON_FINITE, f"The trained model's logits on {test.name} are not all finite.")
     found = scored(whole_NTV, test.targets_NT)
@@ -114,11 +114,13 @@ def _probe(match: Match, test: HeldOut, sample: Examples, rng: np.random.Generat
         probes.causal(probes.labelled(mixer, label), length, edges)
 
 
-def _logits(match: Match, tokens_NT: Integers) -> Floats:
+def _logits(match: Match, test: HeldOut, tokens_NT: Integers) -> Floats:
+    """Ask for all logits, a batch at a time; no two copies are held, since they are the most that a referee holds."""
     size = max(match.rung.batch, 1)
-    return np.concatenate(
-        [match.player.logits(tokens_NT[i : i + size]) for i in range(0, len(tokens_NT), size)]
-    )
+    found_NTV = np.empty((*tokens_NT.shape, test.vocabulary), np.float32)
+    for i in range(0, len(tokens_NT), size):
+        found_NTV[i : i + size] = match.player.logits(tokens_NT[i : i + size])
+    return found_NTV
 
 
 def _compare_secrets(test: HeldOut, secrets: list[_Secret], whole_NTV: Floats, nll_NT: Doubles) -> None:
@@ -179,7 +181,7 @@ def _no_worse(test: HeldOut, asked: list[Doubles], others: list[Doubles]) -> Non
 def _look_again(match: Match, test: HeldOut, rng: np.random.Generator) -> _Again:
     """Ask for some sequences in another order, in other company and alone."""
     rows = rng.permutation(len(test.tokens_NT))[:_SECOND_LOOK].astype(np.int32)
-    together_RTV = _logits(match, test.tokens_NT[rows])
+    together_RTV = _logits(match, test, test.tokens_NT[rows])
     return _Again(rows, together_RTV, [match.player.logits(test.tokens_NT[[row]]) for row in rows[:_SINGLES]])
 
 

@@ -1,6 +1,6 @@
 """Scores, in float64, from logits that nobody normalised before.
 
-Shapes: N sequences, T time, V vocabulary.
+Shapes: N sequences, T time, V vocabulary, M positions that count.
 """
 
 from dataclasses import dataclass
@@ -42,15 +42,17 @@ def log_softmax(logits: Floats) -> Doubles:
 
 
 def scored(logits_NTV: Floats, targets_NT: Integers) -> Scored:
-    """Score each position whose target is not negative."""
-    counts_NT = targets_NT >= 0
-    rows_MV, answers_M = logits_NTV[counts_NT], targets_NT[counts_NT]
+    """Score each position whose target is not negative.
+
+    Sequence by sequence: in float64, all at once would take several times the memory of the logits.
+    """
     nll_NT = np.full(targets_NT.shape, np.nan)
-    nll_NT[counts_NT] = -np.take_along_axis(
-        log_softmax(rows_MV), answers_M[:, None].astype(np.int64), axis=-1
-    )[:, 0]
     correct_NT = np.zeros(targets_NT.shape, dtype=bool)
-    correct_NT[counts_NT] = rows_MV.argmax(axis=-1) == answers_M
+    for row, counts_T in enumerate(targets_NT >= 0):
+        rows_MV, answers_M = logits_NTV[row, counts_T], targets_NT[row, counts_T]
+        nll_M1 = -np.take_along_axis(log_softmax(rows_MV), answers_M[:, None].astype(np.int64), axis=-1)
+        nll_NT[row, counts_T] = nll_M1[:, 0]
+        correct_NT[row, counts_T] = rows_MV.argmax(axis=-1) == answers_M
     return Scored(nll_NT, correct_NT)
 
 
