@@ -9,11 +9,12 @@ import pytest
 from asiarch.api.base import timestamp
 from asiarch.api.names import CANDIDATE_UID, ORDER, PART
 from asiarch.api.reason import Reason
+from asiarch.api.search import ArchitectureSearch
 from asiarch.kube.client import CANDIDATES, JOBS, ApiError, Kind, Object
 from asiarch.kube.settled import KEPT, MANY, Settled
 from asiarch.loop import turn
 from tests.builders import T0
-from tests.kube.orders import a_job, an_order, searching
+from tests.kube.orders import a_job, an_order, searching, the_candidate
 from tests.kube.scene import FIRST, NAMESPACE, Scene
 
 KEY = (NAMESPACE, "s")
@@ -40,7 +41,7 @@ class Stand:
 
     async def sweep(self, *, at_once: bool = False, waiting: str = "") -> None:
         """What a turn does at its end."""
-        settled = Settled(self.scene.cluster, KEY, lambda uid: self.pods.get(uid, []))
+        settled = Settled(self.scene.cluster, searching(), KEY, lambda uid: self.pods.get(uid, []))
         await settled.leave({"s-0001": waiting})
         chosen, self.due = settled.due({"s-0001": waiting}, T0, at_once=at_once)
         if chosen:
@@ -199,6 +200,51 @@ def test_what_its_candidate_waits_for_is_left_whatever_the_turn_believes() -> No
         stand.scene.memory.objects[CANDIDATES.plural, NAMESPACE, "s-0001"]["status"]["order"]["name"] = other
         await stand.sweep(waiting=third)
         assert stand.left() == [other]
+
+    asyncio.run(scenario())
+
+
+def test_the_next_order_of_a_candidate_without_one_is_left_whatever_the_turn_believes() -> None:
+    async def scenario() -> None:
+        stand = Stand()
+        name = await stand.job(1, pods=["Running"])
+        await stand.job(2, pods=["Running"])
+        body = the_candidate().model_dump(mode="json", by_alias=True, exclude_none=True)
+        assert "order" not in body["status"]
+        await stand.scene.memory.create(CANDIDATES, NAMESPACE, body)
+        await stand.sweep(waiting="another")
+        assert stand.left() == [name]
+
+    asyncio.run(scenario())
+
+
+def test_an_order_that_somebody_erased_goes_on_under_its_name() -> None:
+    """The turn that names it again finds its Job; were that deleted before, the same attempt would run twice."""
+
+    async def scenario() -> None:
+        scene = Scene()
+        await scene.apply()
+        await scene.turns(4)
+        (job,) = scene.memory.of(JOBS)
+        order = job["metadata"]["annotations"][ORDER]
+        sweep = scene.world._orders.sweep
+
+        async def erased(search: ArchitectureSearch) -> None:
+            held = await scene.memory.get(CANDIDATES, NAMESPACE, FIRST)
+            assert held is not None
+            assert held["status"].pop("order")["name"] == order
+            found = await scene.memory.replace_status(CANDIDATES, NAMESPACE, FIRST, held)
+            scene.cluster.stores.candidates.apply(found)
+            await sweep(search)
+
+        scene.world._orders.sweep = erased  # type: ignore[method-assign]
+        await scene.turn()
+        scene.world._orders.sweep = sweep  # type: ignore[method-assign]
+        await scene.turns(3)
+        assert [one["metadata"]["uid"] for one in scene.memory.of(JOBS)] == [job["metadata"]["uid"]]
+        named = await scene.memory.get(CANDIDATES, NAMESPACE, FIRST)
+        assert named is not None
+        assert named["status"]["order"]["name"] == order
 
     asyncio.run(scenario())
 

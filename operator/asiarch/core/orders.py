@@ -56,7 +56,7 @@ def grant(
     if short := purse.short():
         return Grants(orders, added, short)
     for then in (ahead for c in fresh if (ahead := _ahead(search, c)) is not None):
-        name, worst = _next_name(search, then), worst_case(search, then)
+        name, worst = next_name(search, then), worst_case(search, then)
         if not purse.shortage(name, worst):
             added[name] = purse.reserve(name, worst)
     return Grants(orders, added)
@@ -118,8 +118,8 @@ def promised(search: ArchitectureSearch, live: Iterable[Candidate]) -> dict[str,
 def steps_of(search: ArchitectureSearch, candidate: Candidate) -> tuple[str, ...]:
     """The order that a candidate at work has or waits for, and the one that may be reserved with it."""
     ref, then = candidate.status.order, _ahead(search, candidate)
-    first = _next_name(search, candidate) if ref is None else ref.name
-    return (first,) if then is None else (first, _next_name(search, then))
+    first = next_name(search, candidate) if ref is None else ref.name
+    return (first,) if then is None else (first, next_name(search, then))
 
 
 def _ahead(search: ArchitectureSearch, candidate: Candidate) -> Candidate | None:
@@ -237,7 +237,7 @@ def _turn(candidate: Candidate, kind: OrderKind) -> int:
 def _next_order(search: ArchitectureSearch, candidate: Candidate, kind: OrderKind, now: Instant) -> OrderRef:
     rung = _rung(search, candidate).name if kind == "train" else None
     return OrderRef(
-        name=_next_name(search, candidate),
+        name=next_name(search, candidate),
         kind=kind,
         rung=rung,
         attempt=candidate.status.lost + 1,
@@ -245,7 +245,7 @@ def _next_order(search: ArchitectureSearch, candidate: Candidate, kind: OrderKin
     )
 
 
-def _next_name(search: ArchitectureSearch, candidate: Candidate) -> str:
+def next_name(search: ArchitectureSearch, candidate: Candidate) -> str:
     """What the order is called that a candidate at work waits for."""
     kind = lifecycle.WORK[candidate.status.phase]
     rung = _rung(search, candidate).name if kind == "train" else None

@@ -18,13 +18,13 @@ from asiarch.api.order import Order, Result
 from asiarch.api.reason import Reason
 from asiarch.api.search import ArchitectureSearch
 from asiarch.core import controls, lifecycle
-from asiarch.core.observation import Child, Observation, Trouble
+from asiarch.core.observation import ENDED, Child, Observation, Trouble
 from asiarch.kube import manifests, outcome, refusals, spans, states
 from asiarch.kube.client import CONFIG_MAPS, JOBS, PODS, ApiError, Object
 from asiarch.kube.cluster import Cluster
 from asiarch.kube.kept import controller
 from asiarch.kube.refusals import Door, Refusal
-from asiarch.kube.settled import Settled
+from asiarch.kube.settled import Settled, waits_for
 from asiarch.kube.starts import GRACE, Starts
 from asiarch.kube.store import Held, SearchKey
 from asiarch.kube.together import together
@@ -108,13 +108,15 @@ class Orders:
             ran = 0.0 if name in self.starts.named and name not in self.starts.asked else None
             self._stopped[name] = Stop(reason, "Stopped.", ran)
 
-    async def sweep(self, waiting: Mapping[str, str], *, ended: bool) -> None:
+    async def sweep(self, search: ArchitectureSearch) -> None:
         """Delete Jobs whose order is no longer waited for; at once if the search has ended, or a quota may be full."""
-        settled = Settled(self.cluster, self.key, self._pods_of)
+        settled = Settled(self.cluster, search, self.key, self._pods_of)
+        held = self.cluster.stores.candidates.of(self.key).items()
+        waiting = {name: order for name, one in held if (order := waits_for(search, one.value))}
         if self._left_over.wait is None:
             with self._left_over.passing("Jobs that nobody waits for", "can't be deleted"):
                 await settled.leave(waiting)
-        at_once = ended or bool(self.starts.refused)
+        at_once = search.status.phase in ENDED or bool(self.starts.refused)
         for wait in (await self._clear(settled, waiting, at_once=at_once), self._left_over.wait):
             if wait is not None:
                 self._wake(wait)

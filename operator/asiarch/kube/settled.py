@@ -6,10 +6,12 @@ from functools import partial
 
 from asiarch.api.base import Instant
 from asiarch.api.names import CANDIDATE_UID, JOB, ORDER, result_name
+from asiarch.api.search import ArchitectureSearch
+from asiarch.core import lifecycle, orders
 from asiarch.kube import states
 from asiarch.kube.client import CANDIDATES, JOBS, ApiError, Object
 from asiarch.kube.cluster import Cluster
-from asiarch.kube.kept import controller
+from asiarch.kube.kept import KeptCandidate, controller
 from asiarch.kube.pods import REFEREE
 from asiarch.kube.store import Held, SearchKey
 from asiarch.kube.together import together
@@ -26,6 +28,7 @@ class Settled:
     """The Jobs of one search, as a turn finds them at its end."""
 
     cluster: Cluster
+    search: ArchitectureSearch
     key: SearchKey
     pods_of: Callable[[str], Sequence[Object]]
     """The pods of a Job by its uid."""
@@ -33,8 +36,8 @@ class Settled:
     async def leave(self, waiting: Mapping[str, str]) -> None:
         """Delete Jobs of training whose player won't leave, or that nobody waits for any more; now, since they run.
 
-        `waiting` names the order of each candidate that has one. An agent's Job that has ended, or brought its result,
-        is left to its own time to live.
+        `waiting` tells for each candidate what `waits_for` says of it. An agent's Job that has ended, or brought its
+        result, is left to its own time to live.
         """
         mine = [one for one in self._unwanted(waiting) if not self._is_over(one)]
         await together([partial(self._delete, one) for one in mine if not self._is_agents_own(one.value)])
@@ -105,8 +108,12 @@ class Settled:
     async def _is_waited_for(self, held: Held[Object]) -> bool:
         """Whether a Job's candidate, as the API server has it, waits for its order."""
         found = await self.cluster.api.get(CANDIDATES, self.key[0], _candidate_of(held.value))
-        order = None if found is None else found.get("status", {}).get("order")
-        return order is not None and order.get("name") == _order_of(held.value)
+        if found is None:
+            return False
+        status = found.get("status", {})
+        if status.get("order") is None and status.get("phase") in lifecycle.WORK:
+            return waits_for(self.search, KeptCandidate(found)) == _order_of(held.value)
+        return (status.get("order") or {}).get("name") == _order_of(held.value)
 
     def _is_over(self, held: Held[Object]) -> bool:
         """Whether training has ended in a Job that can be deleted with others; one without our labels is an old one.
@@ -133,6 +140,13 @@ class Settled:
             return False
         result = self.cluster.stores.results.get(self.key[0], result_name(_order_of(job)))
         return result is not None or states.has_ended(job)
+
+
+def waits_for(search: ArchitectureSearch, kept: KeptCandidate) -> str:
+    """The order that a candidate waits for; where none is named, the next one: somebody may have erased its name."""
+    if kept.order or kept.record is None or kept.record.phase not in lifecycle.WORK:
+        return kept.order
+    return orders.next_name(search, kept.model)
 
 
 async def _delete_job(cluster: Cluster, namespace: str, held: Held[Object]) -> None:

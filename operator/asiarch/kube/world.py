@@ -26,7 +26,7 @@ from asiarch.core.actions import (
     StopOrder,
     Write,
 )
-from asiarch.core.observation import ENDED, Child, Observation, Record, Traits, Trouble, record
+from asiarch.core.observation import Child, Observation, Record, Traits, Trouble, record
 from asiarch.kube import gone
 from asiarch.kube import troubles as told
 from asiarch.kube.archive import Archive
@@ -159,15 +159,9 @@ class KubeWorld:
         try:
             await in_order(planned, do, lambda action: isinstance(action, StartOrder | StopOrder))
         except ApiError:
-            await self._sweep()
+            await self._orders.sweep(self.seen.search)
             raise
-        await self._sweep()
-
-    async def _sweep(self) -> None:
-        """Delete Jobs that nobody waits for any more."""
-        held = self._cluster.stores.candidates.of(self._key).items()
-        waiting = {name: one.value.order for name, one in held if one.value.order}
-        await self._orders.sweep(waiting, ended=self.seen.search.status.phase in ENDED)
+        await self._orders.sweep(self.seen.search)
 
     async def _do(self, seen: Observation, action: Action) -> None:
         match action:

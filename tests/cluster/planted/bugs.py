@@ -67,7 +67,7 @@ def reuses_the_attempt() -> None:
         return named(search, first(candidate))
 
     before = _replace(core_orders, "_next_order", order)
-    named = _replace(core_orders, "_next_name", name)
+    named = _replace(core_orders, "next_name", name)
 
 
 def starts_what_others_named() -> None:
