@@ -34,7 +34,7 @@ class FaultProxy:
         self._call("PUT", "/faults", faults.model_dump())
 
     def target(self, pid: int) -> None:
-        """Name the process that crash points kill."""
+        """Name the process that crash points kill, and that no answer has asked yet to wait."""
         self._call("POST", "/target", {"pid": pid})
 
     def hold(self, resource: str, how: Held) -> None:

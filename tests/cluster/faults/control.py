@@ -53,6 +53,7 @@ class Control:
 
     async def _target(self, wanted: Json) -> None:
         self._proxy.executioner.pid = wanted["pid"]
+        self._proxy.journal.forget_retries()
 
     async def _hold(self, wanted: Json) -> None:
         self._proxy.streams.hold(wanted["resource"], wanted["how"])
@@ -65,6 +66,7 @@ class Control:
 
     async def _restart(self, _: Json) -> None:
         self._proxy.journal.restart()
+        self._proxy.executioner.pid = None
         self._proxy.recorder.stop()
 
 

@@ -43,13 +43,17 @@ class Journal:
         return self.writes
 
     def restart(self) -> None:
-        """Count from the beginning again; nobody waits for a Retry-After any more."""
+        """Count from the beginning again."""
         self.calls, self.writes = 0, 0
         self.faults.clear()
         self.kills.clear()
         self.early.clear()
-        self._not_before.clear()
+        self.forget_retries()
         self._note(event="restart")
+
+    def forget_retries(self) -> None:
+        """Nobody waits for a Retry-After any more: a new process was never asked to."""
+        self._not_before.clear()
 
     def write(self, call: Call, k: int, body: bytes, outcome: dict[str, Any]) -> None:
         """Keep a write; `outcome` has what the API server answered and what the client was told."""

@@ -167,6 +167,16 @@ def test_a_call_before_its_retry_after_is_kept(proxy: FaultProxy) -> None:
     assert [row["same"] for row in proxy.state()["early"]] == [False, True]
 
 
+def test_a_new_process_waits_for_no_retry_after_of_the_one_before(proxy: FaultProxy) -> None:
+    proxy.faults(noisy("throttled", retry_after=5))
+    assert create(proxy, "a")[0] == 429
+    proxy.faults(Faults())
+    time.sleep(2 * IN_FLIGHT)
+    proxy.target(0)
+    create(proxy, "a")
+    assert proxy.state()["early"] == []
+
+
 def test_an_outage_breaks_and_refuses_and_ends(proxy: FaultProxy) -> None:
     with watching(proxy) as watch:
         proxy.outage(0.5)
