@@ -74,8 +74,8 @@ SQUARE_IN_PYTHON = _file(
 sums, numbers = [], x[0, :, 0].tolist()
 for t in range(len(numbers)):
     total = 0.0
-    for s in range(8 * (t + 1)):
-        total += numbers[s // 8]
+    for s in range(24 * (t + 1)):
+        total += numbers[s // 24]
     sums.append(0 * total)
 return self.out(x) + torch.tensor(sums)[:, None]
 """,
