@@ -10,6 +10,7 @@ import pytest
 from asiarch import cli
 from tests.local.searches import MANIFEST
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -159,6 +160,21 @@ def test_validate_says_what_is_valid_and_every_fault_of_the_rest(run: Run, tmp_p
     assert f'{good}: ArchitectureSearch "small" is valid' in out
     assert "spec.budget.candidates" in err
     assert "spec.seed" in err
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
+def test_validate_takes_every_example_as_an_api_server_does(run: Run, example: Path) -> None:
+    code, out, err = run("validate", example)
+    assert (code, err) == (0, "")
+    assert out.endswith(" is valid\n")
+
+
+def test_what_only_a_cluster_has_is_valid_and_not_run_here(run: Run, tmp_path: Path) -> None:
+    manifest = tmp_path / "search.yaml"
+    manifest.write_text(MANIFEST.replace("evaluation:", "evaluation:\n    queueName: research", 1))
+    assert run("validate", manifest)[0] == 0
+    code, _, err = run("run", manifest, "--dir", tmp_path / "runs")
+    assert (code, "spec.evaluation.queueName" in err) == (cli.EXIT_USAGE, True)
 
 
 def test_crds_prints_both_definitions(run: Run) -> None:

@@ -181,7 +181,7 @@ def validate(manifests: Annotated[list[Path], typer.Argument(help="Manifests.")]
     faults: list[Fault] = []
     for manifest in manifests:
         try:
-            found = intake.read(manifest)
+            found = intake.read(manifest, anywhere=True)
         except ManifestError as error:
             faults += error.faults
         else:

@@ -3,6 +3,7 @@
 import base64
 import copy
 import gzip
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,40 @@ def test_a_candidate_that_cant_be_read_blocks_the_search_and_loses_nothing() -> 
         assert scene.troubles == [(Reason.CONFIG_INVALID, True)]
         assert scene.memory.objects[SEARCHES.plural, NAMESPACE, "s"]["status"]["phase"] == "Blocked"
         assert len(list(scene.memory.of(CANDIDATES))) == len(a_search().spec.baselines)
+
+    played(scenario)
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        ({"rung": 9, "order": None}, "status.rung: found 9, wanted less than 3"),
+        ({"rung": 9}, "status.rung: found 9, wanted less than 3"),
+        ({"phase": "Evaluating", "order": None, "code": None}, "status.code: found nothing, wanted its file"),
+    ],
+)
+def test_a_candidate_that_somebody_edited_into_what_cant_be_blocks_the_search_until_it_is_mended(
+    edit: dict[str, Any], told: str
+) -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.apply()
+        await scene.turns(4)
+        before = await scene.memory.get(CANDIDATES, NAMESPACE, FIRST)
+        assert before is not None
+        jobs = scene.jobs()
+        edited = {**before["status"], **edit}
+        await scene.memory.replace_status(CANDIDATES, NAMESPACE, FIRST, {**before, "status": edited})
+        await scene.turns(3)
+        assert scene.troubles == [(Reason.CONFIG_INVALID, True)]
+        assert (
+            f"Candidate {FIRST} can't be read ({told}"
+            in scene.memory.objects[SEARCHES.plural, NAMESPACE, "s"]["status"]["message"]
+        )
+        now = await scene.memory.get(CANDIDATES, NAMESPACE, FIRST)
+        assert now is not None
+        await scene.memory.replace_status(CANDIDATES, NAMESPACE, FIRST, {**now, "status": before["status"]})
+        await scene.turns(3)
+        assert (scene.troubles, scene.jobs()) == ([], jobs)
 
     played(scenario)
 

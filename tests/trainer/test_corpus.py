@@ -1,5 +1,6 @@
 """Text from disk: which files are read, in what order, how much of them, and what is said when they can't be."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -67,6 +68,24 @@ def test_a_file_too_large_for_all_room_is_read_in_part_and_what_to_do_is_said(
 
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert f"Dataset {tmp_path / 'none'} does not exist" in refused(tmp_path / "none")
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO])
+def test_storage_that_fails_is_no_fault_of_the_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(path: Path, *_: object) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    written(tmp_path, "a.txt")
+    monkeypatch.setattr(Path, "open", fail)
+    with pytest.raises(Verdict) as caught:
+        corpus.read(Dataset(path=str(tmp_path)))
+    assert caught.value.reason == "InfrastructureFailed"
+    assert (
+        caught.value.message
+        == f"The storage of dataset {tmp_path} failed: {os.strerror(number)}. It is tried again."
+    )
 
 
 def unlistable(monkeypatch: pytest.MonkeyPatch, closed: Path) -> None:

@@ -1,13 +1,19 @@
 """A warm player is safe to fork, and a referee never loads torch."""
 
+import socket
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
 
+from asiarch_trainer.player import play
 from asiarch_trainer.player.model import Host, Shape
 from asiarch_trainer.player.train import Trainer, share
+from asiarch_trainer.settings import Settings
 from tests.trainer.bout import ENVIRONMENT
 
 
@@ -23,6 +29,28 @@ def test_importing_the_player_loads_torch_and_starts_no_thread() -> None:
 
 def test_importing_the_referee_loads_no_torch() -> None:
     assert told("import asiarch_trainer.referee, sys; print('torch' in sys.modules)") == "False"
+
+
+def test_a_socket_that_isnt_open_to_the_player_yet_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The referee binds it, and then opens it to other users."""
+    refusals = [PermissionError(13, "Permission denied"), ConnectionRefusedError()]
+
+    class Link(socket.socket):
+        def connect(self, address: Any, /) -> None:
+            if refusals:
+                raise refusals.pop()
+            super().connect(address)
+
+    place = tmp_path / "wire"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place))
+        listener.listen(1)
+        monkeypatch.setattr("asiarch_trainer.player.play.socket.socket", Link)
+        given = SimpleNamespace(order=SimpleNamespace(seconds=5.0), socket=place)
+        play._connect(cast("Settings", given)).close()
+    assert refusals == []
 
 
 class Doubling(torch.nn.Module):

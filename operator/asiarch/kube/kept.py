@@ -125,6 +125,17 @@ class KeptCandidate:
             self._model = model
             _lighten(model)
 
+    def doubt(self, rungs: int) -> None:
+        """Take one at work for unreadable if its status can't be, on a ladder of so many rungs: somebody edited it."""
+        status = None if self._model is None else self._model.status
+        if status is not None and status.rung >= rungs:
+            fault = f"status.rung: found {status.rung}, wanted less than {rungs}"
+        elif status is not None and status.phase == "Evaluating" and status.code is None:
+            fault = "status.code: found nothing, wanted its file, since it is Evaluating"
+        else:
+            return
+        self.unreadable, self.record, self._model = fault, None, None
+
     @property
     def order(self) -> str:
         """The name of the order that it waits for; empty for none."""
@@ -135,6 +146,12 @@ class KeptCandidate:
     def model(self) -> Candidate:
         """The whole candidate."""
         return self._model or Candidate.model_validate_json(zlib.decompress(self._packed))
+
+
+def doubt(held: Mapping[str, Held[KeptCandidate]], search: ArchitectureSearch) -> None:
+    """Take for unreadable what can't be: by one such candidate no turn of its search may fail."""
+    for one in held.values():
+        one.value.doubt(len(search.spec.evaluation.ladder))
 
 
 class Candidates(Mapping[str, Candidate]):

@@ -109,9 +109,14 @@ class Orders:
             self._stopped[name] = Stop(reason, "Stopped.", ran)
 
     async def sweep(self, search: ArchitectureSearch) -> None:
-        """Delete Jobs whose order is no longer waited for; at once if the search has ended, or a quota may be full."""
+        """Delete Jobs whose order is no longer waited for; at once if the search has ended, or a quota may be full.
+
+        None while a candidate can't be read: nobody knows what it waits for.
+        """
         settled = Settled(self.cluster, search, self.key, self._pods_of)
         held = self.cluster.stores.candidates.of(self.key).items()
+        if any(one.value.unreadable for _, one in held):
+            return
         waiting = {name: order for name, one in held if (order := waits_for(search, one.value))}
         if self._left_over.wait is None:
             with self._left_over.passing("Jobs that nobody waits for", "can't be deleted"):

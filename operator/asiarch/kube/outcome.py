@@ -195,6 +195,8 @@ def _said(case: Case, index: int, pod: Object) -> Result | None:
         if _cause(pod) or pod["metadata"].get("deletionTimestamp"):
             return None
         result = _out_of_memory(result, pod)
+    elif result.reason == Reason.INFRASTRUCTURE_FAILED:
+        result = _never_there(result, pod)
     return result.model_copy(update={"isolation": states.isolation(pod, PLAYER)})
 
 
@@ -219,6 +221,20 @@ def _out_of_memory(result: Result, pod: Object) -> Result:
         f"Container {PLAYER} exit {ended['exitCode']}, killed for its memory, limit {bound}. {result.message}"
     )
     return result.model_copy(update={"reason": Reason.OUT_OF_MEMORY, "message": message[:_MAX_MESSAGE]})
+
+
+def _never_there(result: Result, pod: Object) -> Result:
+    """Say how the player ended of which the referee heard nothing: memory too small for torch, a runtime that fails."""
+    ended = states.state(pod, PLAYER, "terminated")
+    if not ended or not ended.get("exitCode"):
+        return result
+    words = f"Container {PLAYER} ended with exit code {ended['exitCode']} ({ended.get('reason', '')})"
+    if ended.get("reason") == "OOMKilled":
+        bound = states.limit(pod, PLAYER, "memory")
+        words += f", killed for its memory, limit {bound}: the rung's `memory` is too small"
+    elif ended.get("message"):
+        words += f": {_plain(str(ended['message']))[-_MAX_LAST_WORDS:]}"
+    return result.model_copy(update={"message": f"{result.message} {words}."[:_MAX_MESSAGE]})
 
 
 def _given_up(case: Case, index: int, pod: Object) -> Result | None:

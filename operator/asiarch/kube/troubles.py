@@ -28,8 +28,8 @@ def of_spec(search: ArchitectureSearch, runtime: str | None) -> tuple[Trouble, .
 def unreadable(name: str, fault: str) -> Trouble:
     """A candidate that we can't read; it has an ordinal all the same, so the search stands still."""
     message = (
-        f"Candidate {name} can't be read ({fault}), so nothing is started. Run the version that wrote it, or delete "
-        "it; the search resumes by itself."
+        f"Candidate {name} can't be read ({fault}), so nothing is started. Run the version that wrote it, put it "
+        "right, or delete it; the search resumes by itself."
     )
     return Trouble(Reason.CONFIG_INVALID, message[:1024], fatal=True)
 

@@ -33,7 +33,7 @@ from asiarch.kube.archive import Archive
 from asiarch.kube.client import CANDIDATES, SEARCHES, ApiError, Kind, Object
 from asiarch.kube.cluster import Cluster
 from asiarch.kube.doubts import Passed, contradicts
-from asiarch.kube.kept import Candidates, KeptCandidate, Leaving, Unreadable, controller, status_of
+from asiarch.kube.kept import Candidates, KeptCandidate, Leaving, Unreadable, controller, doubt, status_of
 from asiarch.kube.manifests import owner_of
 from asiarch.kube.orders import Orders
 from asiarch.kube.refusals import Denied, Door
@@ -99,7 +99,9 @@ class KubeWorld:
         """See the search; files of candidates that haven't begun are stored on the way. Raises GoneError."""
         if (uid := self._search(search).metadata.uid) != self._uid:
             self._begin_anew(uid)
+        doubt(self._cluster.stores.candidates.of(self._key), self._search(search))
         await self._make_sure(search)
+        doubt(self._cluster.stores.candidates.of(self._key), self._search(search))
         found = self._search(search)
         held = dict(self._cluster.stores.candidates.of(self._key))
         troubles = [*told.of_spec(found, self._cluster.deployment.runtime_class), *self._foreign(found)]

@@ -10,9 +10,14 @@ from asiarch.api.manifest import Resource, dump, load
 from asiarch.api.search import STANDARD_LIBRARY, ArchitectureSearch, Dataset, FileSource, Rung, SearchSpec
 from asiarch.local.store import Store
 
+_NOT_HERE = "nothing on a laptop"
 
-def read(path: Path, old: Resource | None = None) -> Resource:
-    """Read the one object of a manifest, with the paths that it names made absolute; raises ManifestError."""
+
+def read(path: Path, old: Resource | None = None, *, anywhere: bool = False) -> Resource:
+    """Read the one object of a manifest, with the paths that it names made absolute; raises ManifestError.
+
+    `anywhere`: what only a cluster has may be named, too.
+    """
     try:
         text = path.read_bytes()
     except OSError as error:
@@ -23,7 +28,7 @@ def read(path: Path, old: Resource | None = None) -> Resource:
     found = _resolved(found, path.resolve().parent)
     if old is not None:
         load(dump(found), str(path), old)
-    faults = tuple(_missing(found))
+    faults = [fault for fault in _missing(found) if not (anywhere and fault.wanted == _NOT_HERE)]
     if faults:
         raise ManifestError(fault.of(f'{found.kind} "{found.name}"') for fault in faults)
     return found
@@ -134,7 +139,7 @@ def _of_clusters(fields: Mapping[str, object]) -> list[Fault]:
     step = "run this search on a cluster, or leave the field out"
     said = ((path, value) for path, value in fields.items() if value)
     return [
-        Fault(path, value if isinstance(value, str) else shown(value), "nothing on a laptop", step)
+        Fault(path, value if isinstance(value, str) else shown(value), _NOT_HERE, step)
         for path, value in said
     ]
 
@@ -144,7 +149,7 @@ def _missing_file(path: str, source: FileSource | None) -> list[Fault]:
         return []
     if source.file is None:
         step = "name its `file`, or run this search on a cluster"
-        return [Fault(f"{path}.configMap", str(source.config_map), "nothing on a laptop", step)]
+        return [Fault(f"{path}.configMap", str(source.config_map), _NOT_HERE, step)]
     try:
         Path(source.file).read_text(encoding="utf-8")
     except OSError:

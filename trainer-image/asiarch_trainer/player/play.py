@@ -216,7 +216,8 @@ def _connect(given: Settings) -> socket.socket:
         link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             link.connect(str(given.socket))
-        except (FileNotFoundError, ConnectionRefusedError):
+        except (FileNotFoundError, ConnectionRefusedError, PermissionError):
+            # Not bound, not yet open to our user, or not yet listening.
             link.close()
             if time.monotonic() > until:
                 raise

@@ -4,6 +4,7 @@ The split depends on the files' digests alone, so it is the same wherever the sa
 by blocks. Shapes: N windows, T time.
 """
 
+import errno
 import os
 import sysconfig
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,14 @@ MAX_BYTES = 64 << 20
 _BLOCK = 4096
 _HELD_OUT_OF_256 = 26
 _SKIPPED = frozenset({"site-packages", "dist-packages", "__pycache__", "test", "tests", "idlelib", "lib2to3"})
+
+_PASSING = frozenset(
+    {
+        errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNRESET, errno.ENOTCONN,
+        errno.EAGAIN, errno.EINTR, errno.ENODEV, errno.ENXIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE,
+    }
+)  # fmt: skip
+"""What a disk, a network or a machine says that fails: of the dataset it says nothing."""
 
 Bytes = NDArray[np.uint8]
 
@@ -84,6 +93,11 @@ def _parts(dataset: Dataset) -> Iterator[bytes]:
             raise Verdict(Reason.DATASET_INVALID, f"Dataset {dataset.path} does not exist; {wanted}.")
         yield from _blocks(path) if path.is_file() else _files(path, suffix)
     except OSError as error:
+        if error.errno in _PASSING:
+            raise Verdict(
+                Reason.INFRASTRUCTURE_FAILED,
+                f"The storage of dataset {dataset.path} failed: {error.strerror}. It is tried again.",
+            ) from error
         where = f" at {error.filename}" if error.filename else ""
         raise Verdict(
             Reason.DATASET_INVALID,
