@@ -5,7 +5,7 @@ with the square of the objects, ghosts survive a relist, and an object's own eve
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import chain, repeat
 from typing import Any
 
@@ -116,17 +116,26 @@ def settings() -> kopf.OperatorSettings:
     return chosen
 
 
+class _Everything(Collection[asyncio.Task[Any]]):
+    """All tasks: the framework is to wait for none of them at its end, nor cancel ours. The process ends with it."""
+
+    def __contains__(self, task: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[asyncio.Task[Any]]:
+        return iter(asyncio.all_tasks())
+
+    def __len__(self) -> int:
+        return len(asyncio.all_tasks())
+
+
 async def watch(
     ring: Ring,
     configuration: client.Configuration,
     namespaces: tuple[str, ...] | None,
     obey: Callable[[], None],
 ) -> None:
-    """Watch for ever; any error of the framework is raised. `obey` takes back the signals, which it takes for itself.
-
-    At its end the framework cancels every task that was made after it, ours too.
-    """
-    ours = asyncio.all_tasks()
+    """Watch for ever; any error of the framework is raised. `obey` takes back the signals, which it took for itself."""
     theirs = await kopf.spawn_tasks(
         registry=registry(ring, configuration),
         settings=settings(),
@@ -135,7 +144,7 @@ async def watch(
         namespaces=namespaces or (),
     )
     obey()
-    await kopf.run_tasks(theirs, ignored=ours)
+    await kopf.run_tasks(theirs, ignored=_Everything())
 
 
 async def _connection(configuration: client.Configuration) -> kopf.ConnectionInfo:

@@ -291,7 +291,7 @@ async def _first(*parts: Coroutine[Any, Any, None]) -> None:
             task.cancel()
         await _ended(tasks)
     for task in done:
-        # When it stops, the framework cancels what others wait for, too.
+        # Another one may have been cancelled with what it waited for, and broke nothing.
         if not task.cancelled():
             task.result()
 
