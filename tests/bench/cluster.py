@@ -190,7 +190,7 @@ def _traffic(stage: Arena, span: tuple[float, float], told: argparse.Namespace) 
         ("reaction, p99 (largest)", f"{late:.3f} s ({most:.2f} s)", "≤ 0.5 s"),
         ("— above the goal", _slow(found, stage.user, reactions), ""),
         ("API server's answers, median / p99", _answers(found, stage.user), ""),
-        ("API writes per finished candidate", f"{tally.writes.total() / total:.1f}", "≤ 20"),
+        ("the operator's API writes per finished candidate", f"{tally.writes.total() / total:.1f}", "≤ 20"),
         ("— by kind", _by_kind(tally.writes, total), ""),
         ("API reads per finished candidate", f"{tally.reads.total() / total:.1f}", ""),
         ("— by kind", _by_kind(tally.reads, total), ""),

@@ -7,8 +7,8 @@ import pytest
 from tests.cluster import sweep
 from tests.cluster.stage import Stage
 
-EVERY = 28
-"""384 points in all, so that each moment and each kind of write is met."""
+EVERY = 40
+"""More than 300 points in all, so that each moment and each kind of write is met."""
 
 
 @pytest.mark.slow
