@@ -70,6 +70,19 @@ def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert f"Dataset {tmp_path / 'none'} does not exist" in refused(tmp_path / "none")
 
 
+@pytest.mark.usefixtures("splits_evenly")
+def test_text_of_another_digest_is_refused_with_both(tmp_path: Path) -> None:
+    written(tmp_path, *(f"{n}.txt" for n in range(8)))
+    digest = corpus.read(Dataset(path=str(tmp_path))).digest
+    assert read(tmp_path, digest=digest)
+    (tmp_path / "0.txt").write_bytes(b"changed")
+    with pytest.raises(Verdict) as caught:
+        corpus.read(Dataset(path=str(tmp_path), digest=digest))
+    assert caught.value.reason == "DatasetInvalid"
+    now = corpus.read(Dataset(path=str(tmp_path))).digest
+    assert caught.value.message.startswith(f"Dataset {tmp_path} has digest {now}; wanted {digest}.")
+
+
 @pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO])
 def test_storage_that_fails_is_no_fault_of_the_dataset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int

@@ -12,6 +12,7 @@ from asiarch.api.base import (
     Cores,
     Count,
     Decimal,
+    Digest,
     Duration,
     Key,
     Measure,
@@ -148,6 +149,10 @@ class Dataset(ApiModel):
     )
     suffix: Annotated[str, Field(max_length=16, pattern=r"^[^\x00-\x1f\x7f]*$")] = Field(
         "", description="Take only files of a directory whose name ends so."
+    )
+    digest: Digest | None = Field(
+        None,
+        description="Refuse any other text: what `status.rungs[].data` of a candidate that was measured on it says.",
     )
 
     @property

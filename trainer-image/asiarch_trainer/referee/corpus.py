@@ -46,8 +46,15 @@ class Corpus:
 
 
 def read(dataset: Dataset) -> Corpus:
-    """Read a file, a directory or `stdlib`; raises `DatasetInvalid` where there is nothing to learn from."""
-    return split(list(_parts(dataset)), dataset.path)
+    """Read a file, a directory or `stdlib`; raises `DatasetInvalid` where nothing can be learnt, or the text is another."""
+    found = split(list(_parts(dataset)), dataset.path)
+    if dataset.digest not in (None, found.digest):
+        raise Verdict(
+            Reason.DATASET_INVALID,
+            f"Dataset {dataset.path} has digest {found.digest}; wanted {dataset.digest}. The text has changed, or other"
+            " files of it are read. Put it back as it was, or name the digest found in a new search.",
+        )
+    return found
 
 
 def split(parts: Sequence[bytes], name: str) -> Corpus:
