@@ -41,7 +41,7 @@ test-sweep: $(READY) ## Kill the operator around every write of a search, once e
 
 test-faults: $(READY) ## Run the fault tests at full length: 20 seeds of faulty calls, long outages and silences, all planted bugs; 20 minutes.
 	ASIARCH_FULL=1 $(BIN)/pytest -n 2 tests/cluster/test_noise.py tests/cluster/test_watches.py tests/cluster/test_outages.py \
-		tests/cluster/test_planted.py
+		tests/cluster/test_planted.py tests/cluster/test_gateway_kills.py
 
 test-node: $(READY) ## Run a search in pods of a real kubelet, from images built here; wants root.
 	$(BIN)/pytest -m node tests/cluster/node

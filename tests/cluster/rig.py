@@ -88,8 +88,9 @@ def rig(
     words: Sequence[str] = (),
     *,
     wide: bool = False,
+    gateway_by: str | None = None,
 ) -> Iterator[Rig]:
-    """Set everything up and start it; `words` go to the operator, which serves all namespaces if it is `wide`."""
+    """Set everything up and start it: an operator of one namespace or, `wide`, of all; a gateway that asks by this way."""
     values = {"lease.enabled": "--lease" in words, "watch.clusterWide": wide}
     grant(plane, namespace, *(f"{name}=true" for name, chosen in values.items() if chosen))
     with ExitStack() as stack:
@@ -98,18 +99,15 @@ def rig(
         proxy = stack.enter_context(fault_proxy(plane.url, (ports.take(), ports.take()), folder))
         serving = ports.take()
         gateway = processes.gateway(
-            _kubeconfig(plane, namespace, folder, "asiarch-gateway"),
+            _kubeconfig(plane, namespace, folder, "asiarch-gateway", gateway_by),
             (serving, ports.take()),
             folder / "gateway.log",
         )
         kubeconfig = _kubeconfig(plane, namespace, folder, "asiarch-operator", proxy.server)
-        where = (
-            *(() if wide else ("--namespace", namespace)),
-            "--gateway-url",
-            f"http://127.0.0.1:{serving}",
-        )
+        where = ("--gateway-url", f"http://127.0.0.1:{serving}")
+        scope = () if wide else ("--namespace", namespace)
         operator = processes.operator(
-            kubeconfig, ports.take(), folder / "operator.log", *where, *_IMAGES, *words
+            kubeconfig, ports.take(), folder / "operator.log", *where, *scope, *_IMAGES, *words
         )
         told = History(plane.url, plane.admin_token, namespace, folder / "history.jsonl")
         history = stack.enter_context(told)

@@ -46,7 +46,7 @@ class Corpus:
 
 
 def read(dataset: Dataset) -> Corpus:
-    """Read a file, a directory or `stdlib`; raises `DatasetInvalid` where nothing can be learnt, or the text is another."""
+    """Read a file, a directory or `stdlib`; raises `DatasetInvalid` if it is of no use, or another one than named."""
     found = split(list(_parts(dataset)), dataset.path)
     if dataset.digest not in (None, found.digest):
         raise Verdict(
