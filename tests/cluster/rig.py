@@ -90,7 +90,7 @@ def rig(
     wide: bool = False,
     gateway_by: str | None = None,
 ) -> Iterator[Rig]:
-    """Set everything up and start it: an operator of one namespace or, `wide`, of all; a gateway that asks by this way."""
+    """Set everything up and start it: an operator of one namespace or, `wide`, of all; a gateway that asks there."""
     values = {"lease.enabled": "--lease" in words, "watch.clusterWide": wide}
     grant(plane, namespace, *(f"{name}=true" for name, chosen in values.items() if chosen))
     with ExitStack() as stack:
