@@ -150,8 +150,9 @@ class KeptCandidate:
 
 def doubt(held: Mapping[str, Held[KeptCandidate]], search: ArchitectureSearch) -> None:
     """Take for unreadable what can't be: by one such candidate no turn of its search may fail."""
+    rungs = len(search.spec.evaluation.ladder)
     for one in held.values():
-        one.value.doubt(len(search.spec.evaluation.ladder))
+        one.value.doubt(rungs)
 
 
 class Candidates(Mapping[str, Candidate]):

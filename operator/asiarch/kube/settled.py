@@ -144,10 +144,10 @@ class Settled:
 
 def waits_for(search: ArchitectureSearch, kept: KeptCandidate) -> str:
     """The order that a candidate waits for; where none is named, the next one: somebody may have erased its name."""
-    kept.doubt(len(search.spec.evaluation.ladder))
     if kept.order or kept.record is None or kept.record.phase not in lifecycle.WORK:
         return kept.order
-    return orders.next_name(search, kept.model)
+    kept.doubt(len(search.spec.evaluation.ladder))
+    return "" if kept.unreadable else orders.next_name(search, kept.model)
 
 
 async def _delete_job(cluster: Cluster, namespace: str, held: Held[Object]) -> None:
