@@ -214,6 +214,9 @@ def test_the_next_order_of_a_candidate_without_one_is_left_whatever_the_turn_bel
         await stand.scene.memory.create(CANDIDATES, NAMESPACE, body)
         await stand.sweep(waiting="another")
         assert stand.left() == [name]
+        stand.scene.memory.objects[CANDIDATES.plural, NAMESPACE, "s-0001"]["status"]["rung"] = 9
+        await stand.sweep(waiting="another")
+        assert stand.left() == [name]
 
     asyncio.run(scenario())
 

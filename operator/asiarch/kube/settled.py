@@ -112,7 +112,8 @@ class Settled:
             return False
         status = found.get("status", {})
         if status.get("order") is None and status.get("phase") in lifecycle.WORK:
-            return waits_for(self.search, KeptCandidate(found)) == _order_of(held.value)
+            kept = KeptCandidate(found)
+            return waits_for(self.search, kept) == _order_of(held.value) or bool(kept.unreadable)
         return (status.get("order") or {}).get("name") == _order_of(held.value)
 
     def _is_over(self, held: Held[Object]) -> bool:
