@@ -37,23 +37,28 @@ _OUTSIDE = (
 def borrowed() -> Iterator[Path]:
     """A folder for the state of one node, and the machine as it was when the block ends."""
     with alone():
-        running = kept() / "running"
-        if running.exists():
-            _put_back(Path(running.read_text()))
+        if _record().exists():
+            _put_back()
         folder = Path(tempfile.mkdtemp(prefix="asiarch-node-"))
-        (folder / "before.json").write_text(json.dumps(_before()))
-        running.write_text(str(folder))
+        # Not in the folder, which somebody may clear away after a killed run.
+        fresh = _record().with_suffix(".new")
+        fresh.write_text(json.dumps({"folder": str(folder), **_before()}))
+        fresh.replace(_record())
         try:
             _make_room()
             yield folder
         finally:
-            _put_back(folder)
-            running.unlink()
+            _put_back()
 
 
 def add_address() -> None:
     """Give the machine the address at which pods reach it."""
     run("ip", "address", "replace", f"{HOST}/32", "dev", "lo")
+
+
+def _record() -> Path:
+    """Where stands how the machine was, as long as that is to be put back."""
+    return kept() / "before.json"
 
 
 def _before() -> dict[str, dict[str, str] | list[str]]:
@@ -74,7 +79,9 @@ def _make_room() -> None:
     add_address()
 
 
-def _put_back(folder: Path) -> None:
+def _put_back() -> None:
+    before = json.loads(_record().read_text())
+    folder = Path(before["folder"])
     _kill(folder)
     for path in _mounted(str(folder), str(kept())):
         run("umount", "--lazy", path)
@@ -86,8 +93,11 @@ def _put_back(folder: Path) -> None:
         succeeds("ip", "link", "delete", link)
     succeeds("ip", "address", "delete", f"{HOST}/32", "dev", "lo")
     _remove_cgroups()
-    _restore(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    for name, value in before["settings"].items():
+        Path("/proc/sys", name).write_text(value)
+    for path in (*before["absent"], folder):
+        shutil.rmtree(path, ignore_errors=True)
+    _record().unlink()
 
 
 def _kill(folder: Path) -> None:
@@ -149,11 +159,3 @@ def _remove_cgroups() -> None:
         for path in sorted([*below, root / CGROUP], reverse=True):
             with suppress(FileNotFoundError):
                 path.rmdir()
-
-
-def _restore(folder: Path) -> None:
-    before = json.loads((folder / "before.json").read_text())
-    for name, value in before["settings"].items():
-        Path("/proc/sys", name).write_text(value)
-    for path in before["absent"]:
-        shutil.rmtree(path, ignore_errors=True)
