@@ -22,6 +22,9 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
 }
 
+LIMITS = json.dumps({"processes": 4096, "file": 1 << 30, "memory": 4 << 30})
+"""What a pod bounds its player by; without them a candidate may take all of a machine whose kernel refuses nothing."""
+
 Opponent = Callable[[Path], None]
 """Something else than the player that connects to the referee's socket."""
 
@@ -75,7 +78,7 @@ class Ring:
         environment = written(folder, source, an_order(source, rung, **order))
         self.referees.start(environment)
         if opponent is None:
-            player = self.players.start(environment)
+            player = self.players.start({**environment, "ASIARCH_LIMITS": LIMITS})
             self.referees.join()
             self._end(player)
         else:
