@@ -336,7 +336,7 @@ def test_a_webhook_that_doesnt_answer_is_waited_for_at_no_cost() -> None:
         await scene.apply()
         words = 'Internal error occurred: failed calling webhook "mjob.kb.io": connection refused'
         scene.fail(JOBS, ApiError(500, "InternalError", words))
-        for _ in range(8):
+        for _ in range(9):
             await scene.turn()
             scene.clock += UNSURE
             scene.now += UNSURE

@@ -8,7 +8,7 @@ from asiarch.api.names import archive_name, context_name
 from asiarch.api.reason import Reason
 from asiarch.core.actions import ArchiveCandidates, Plan
 from asiarch.core.observation import Observation
-from asiarch.kube.client import CANDIDATES, CONFIG_MAPS, ApiError, Kind
+from asiarch.kube.client import CANDIDATES, CONFIG_MAPS, JOBS, ApiError, Kind
 from asiarch.kube.cluster import SELECTORS
 from asiarch.kube.kept import Leaving
 from asiarch.kube.refusals import LAST_RETRY
@@ -87,10 +87,13 @@ def test_what_is_written_is_told_though_what_follows_fails() -> None:
         await scene.apply()
         for kind in SELECTORS:
             scene.cluster.reach.granted(kind, None)
-        scene.fail(CANDIDATES, ApiError(500, "InternalError", "etcd leader changed"))
+        for _ in range(2):
+            scene.hear()
+            await worker._turn((NAMESPACE, "s"))
+        scene.fail(JOBS, ApiError(503, "ServiceUnavailable", "etcd leader changed"))
         scene.hear()
         assert await worker._turn((NAMESPACE, "s")) == "error"
-        assert [bool(plan.statuses) for plan in heard.plans] == [True]
+        assert [bool(plan.statuses) for plan in heard.plans] == [True, False, True]
 
     played(scenario)
 

@@ -283,7 +283,7 @@ class SearchSpec(ApiModel):
         description="What the search is after, in words."
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Every draw derives from it.")
-    suspend: bool = Field(False, description="Start nothing new while true.")
+    suspend: bool = Field(False, description="Create and start nothing new while true.")
     stop_policy: StopPolicy = Field(
         "Drain",
         description="What happens to orders under way when nothing may start any more. Drain: they end by themselves. "
@@ -350,7 +350,9 @@ class SearchStatus(ApiModel):
     phase: SearchPhase = Field("Running", description="Where the search stands.")
     reason: Reason = Field(Reason.RUNNING, description="Why it stands there.")
     message: Paragraph = Field("", description="The same in words, with the next step.")
-    started_at: Timestamp | None = Field(None, description="When the first candidate was created.")
+    started_at: Timestamp | None = Field(
+        None, description="When it was first free to begin, neither blocked nor suspended."
+    )
     finished_at: Timestamp | None = Field(None, description="When the search ended.")
     reservations: dict[Annotated[str, Field(max_length=100)], Cost] = Field(
         default_factory=dict,

@@ -61,14 +61,11 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
         # It is written after its candidates: what they have settled, or were promised, needs no reservation any more.
         status = status.model_copy(update={"reservations": {}})
         final = [_sealed(_taken_back(c, seen.search, _ENDED), seen, now) for c in final]
-    actions = (
-        *_admitted(seen, creations),
-        *_starts(seen, final, judged),
-        *_stops(seen, final, judged, now),
-        *_archive(seen, now),
-    )
-    wake_after = 0.0 if _admitted(seen, creations) else _wake_after(seen, final, now)
-    return Plan(_writes(seen, status, final), actions, wake_after)
+    admitted = creations if seen.traits.creates else ()
+    created = admitted if _is_answered(seen.search) else ()
+    ordered = (*_starts(seen, final, judged), *_stops(seen, final, judged, now))
+    wake_after = 0.0 if admitted else _wake_after(seen, final, now)
+    return Plan(_writes(seen, status, final), (*created, *ordered, *_archive(seen, now)), wake_after)
 
 
 def _creations(
@@ -78,8 +75,8 @@ def _creations(
     judged: verdict.Verdict,
     now: Instant,
 ) -> tuple[CreateCandidate, ...]:
-    """The baselines first, whatever the search may start; then proposals."""
-    if judged.blocked:
+    """The baselines first, unless the search stands still; then proposals."""
+    if judged.blocked or judged.reason in search.STANDSTILL:
         return ()
     first = search.first_candidates(seen.search, records)
     if first or not judged.proposes or not all(r.ordinal >= 0 for r in records.values()):
@@ -88,9 +85,9 @@ def _creations(
     return search.next_candidates(seen.search, records, held, retention.resting(seen, now))
 
 
-def _admitted(seen: Observation, creations: tuple[CreateCandidate, ...]) -> tuple[CreateCandidate, ...]:
-    """The creations that are tried now."""
-    return creations if seen.traits.creates else ()
+def _is_answered(search: ArchitectureSearch) -> bool:
+    """Whether its user has had a first word, which comes before any work for it: hundreds may wait for theirs."""
+    return search.status.observed_generation > 0
 
 
 def _losing(moved: list[Candidate]) -> tuple[Trouble, ...]:

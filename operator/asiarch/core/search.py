@@ -18,6 +18,9 @@ from asiarch.core.observation import ENDED, Record, Trouble
 from asiarch.core.selection import POLICIES, Population, population
 from asiarch.core.verdict import Verdict
 
+STANDSTILL = frozenset({Reason.SUSPENDED, Reason.PAUSED})
+"""Why a search does nothing until a person wants it to go on."""
+
 
 def first_candidates(
     search: ArchitectureSearch, records: Mapping[str, Record]
@@ -121,13 +124,14 @@ def status(
     phase = _phase(judged, busy=progress.busy)
     stake = _stake(search, records, progress.spent)
     ended = phase in ENDED
+    begins = not judged.blocked and judged.reason not in STANDSTILL
     new = old.model_copy(
         update={
             "observed_generation": search.metadata.generation,
             "phase": phase,
             "reason": judged.reason,
             "message": _told(judged, stake)[:1024],
-            "started_at": old.started_at or (None if judged.blocked else timestamp(now)),
+            "started_at": old.started_at or (timestamp(now) if begins else None),
             "finished_at": (old.finished_at or timestamp(now)) if ended else None,
             "reservations": dict(progress.reservations),
             "counts": _counts(records.values()),
@@ -153,7 +157,7 @@ def _phase(judged: Verdict, *, busy: bool) -> SearchPhase:
         return "Failed"
     if judged.blocked:
         return "Blocked"
-    if judged.reason in (Reason.SUSPENDED, Reason.PAUSED):
+    if judged.reason in STANDSTILL:
         return "Suspended"
     return "Running" if busy or judged.reason == Reason.RUNNING else "Complete"
 
