@@ -81,9 +81,10 @@ def test_a_player_that_wont_leave_is_deleted_now() -> None:
         await stand.job(1, pods=["Running"])
         await stand.job(2, pods=["Succeeded", "Running"])
         await stand.job(3)
+        await stand.job(4, ended=1.0, pods=["Succeeded", "Running"])
         await stand.sweep()
         assert stand.left() == []
-        assert (stand.calls("delete"), stand.calls("deletecollection"), stand.due) == (3, 0, None)
+        assert (stand.calls("delete"), stand.calls("deletecollection"), stand.due) == (4, 0, None)
 
     asyncio.run(scenario())
 

@@ -119,7 +119,8 @@ class Settled:
     def _is_over(self, held: Held[Object]) -> bool:
         """Whether training has ended in a Job that can be deleted with others; one without our labels is an old one.
 
-        A Job that is merely suspended, or lacks a pod, would go on.
+        A Job that is merely suspended, or lacks a pod, would go on; and one that has ended may have a pod that runs:
+        its controller can start another when it sees the past (Kubernetes 1.32, after a restart of the API server).
         """
         job, pods = held.value, self.pods_of(held.uid)
         if (
@@ -128,7 +129,7 @@ class Settled:
         ):
             return False
         whole = not job["spec"].get("suspend") and len(pods) >= (job["spec"].get("completions") or 1)
-        return states.has_ended(job) or (whole and all(states.phase(p) in _ENDS for p in pods))
+        return all(states.phase(p) in _ENDS for p in pods) and (states.has_ended(job) or whole)
 
     def _ended_at(self, held: Held[Object]) -> Instant | None:
         """When training ended: by its Job, or by its pods while its Job doesn't say so yet."""
