@@ -74,7 +74,7 @@ def _figures(stage: Arena, begun: float, spans: tuple[float, float], usage: Usag
     return [
         ("figure", "measured", "goal"),
         (
-            "searches applied and answered, each of which begins at once",
+            "searches applied, each of which may begin at once",
             f"{len(others)} in {applied:.1f} s",
             "500 in 5 s",
         ),

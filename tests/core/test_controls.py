@@ -34,15 +34,6 @@ def driven_to(world: SimulatedWorld, name: str) -> Candidate:
     return world.candidates[name]
 
 
-def paused_with(world: SimulatedWorld, name: str) -> None:
-    """Have the search paused as soon as a candidate is there, before anything was started."""
-    while name not in world.candidates:
-        turned(world)
-    world.annotate("s", pause="true")
-    driven(world)
-    assert world.ran == []
-
-
 def test_a_paused_search_starts_nothing_and_goes_on_where_it_was() -> None:
     undisturbed = driven(SimulatedWorld(a_search(candidates=3)))
     world = SimulatedWorld(a_search(candidates=3))
@@ -110,7 +101,8 @@ def test_a_retry_stops_the_order_and_tries_the_step_anew_once_for_each_value() -
 
 def test_a_retry_of_a_candidate_that_waits_or_has_ended_stops_nothing() -> None:
     world = SimulatedWorld(a_search(candidates=2))
-    paused_with(world, "s-0000")
+    world.annotate("s", pause="true")
+    driven(world)
     world.annotate("s-0000", retry="early")
     driven(world)
     assert world.candidates["s-0000"].status.retried == "early"
@@ -178,8 +170,8 @@ def test_a_veto_on_one_that_waits_takes_it_out_at_once_and_charges_what_was_used
     driven(world)
     assert world.candidates["s-0000"].status.cost.seconds == 30
     assert (world.search.status.phase, world.search.status.reason) == ("Failed", Reason.BASELINE_FAILED)
-    waiting = SimulatedWorld(a_search(candidates=1))
-    paused_with(waiting, "s-0001")
+    waiting = SimulatedWorld(a_search(candidates=1, suspend=True))
+    driven(waiting)
     waiting.annotate("s-0001", veto="true")
     driven(waiting)
     assert waiting.candidates["s-0001"].status.phase == "Rejected"

@@ -10,16 +10,7 @@ from asiarch.api.base import decimal, timestamp
 from asiarch.api.candidate import CandidateSpec
 from asiarch.api.order import Finding, Order, Result
 from asiarch.api.reason import Reason
-from asiarch.api.search import (
-    Budget,
-    Cost,
-    FileSource,
-    Fitness,
-    Retention,
-    Rung,
-    Selection,
-    Stop,
-)
+from asiarch.api.search import Budget, Cost, FileSource, Fitness, Retention, Rung, Selection, Stop
 from asiarch.core import chance, lifecycle
 from asiarch.core.observation import Traits
 from asiarch.core.reconcile import reconcile
@@ -178,6 +169,12 @@ def test_a_name_that_a_user_took_is_not_taken_again() -> None:
     driven(world)
     check_ended(world)
     assert "s-0003x" in world.candidates
+
+
+def test_a_suspended_search_starts_nothing() -> None:
+    world = driven(SimulatedWorld(a_search(candidates=3, suspend=True)))
+    assert world.ran == []
+    assert world.search.status.phase == "Suspended"
 
 
 def test_a_failed_yardstick_ends_the_search_at_once() -> None:

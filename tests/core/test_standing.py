@@ -148,29 +148,16 @@ def test_a_search_cut_short_by_time_is_not_ready() -> None:
     assert holding(world.search) == {"Accepted", "Complete"}
 
 
-def test_a_suspended_search_creates_and_starts_nothing_and_its_time_does_not_run() -> None:
+def test_a_suspended_search_starts_nothing_and_its_time_does_not_run() -> None:
     budget = Budget(candidates=3, wall_clock="2h")
     world = driven(SimulatedWorld(a_search(budget=budget, suspend=True, status=SearchStatus())))
-    assert (world.candidates, world.ran, world.writes) == ({}, [], 1)
+    assert (list(world.candidates), world.ran) == (["s-0000", "s-0001"], [])
     assert (world.search.status.phase, world.search.status.started_at) == ("Suspended", None)
     world.now += 10 * 3600
     edited(world, suspend=False)
     driven(world)
     check_ended(world)
     assert world.search.status.counts.proposed == 3
-
-
-def test_what_a_user_gives_a_suspended_search_waits_for_its_baselines() -> None:
-    world = driven(SimulatedWorld(a_search(candidates=2, suspend=True)))
-    spec = CandidateSpec(search_name="s", origin="User", idea="Use two decays.", parents=("s-0001",))
-    world.create("mine", spec)
-    driven(world)
-    assert list(world.candidates) == ["mine"]
-    assert world.candidates["mine"].status.ordinal is None
-    edited(world, suspend=False)
-    driven(world)
-    check_ended(world)
-    assert (world.candidates["mine"].status.ordinal, world.candidates["mine"].status.phase) == (2, "Complete")
 
 
 def test_a_search_is_answered_before_anything_is_created_for_it() -> None:

@@ -61,6 +61,11 @@ class TestOfAPod:
 
     def test_nothing_is_once_nobody_waits_for_its_order(self) -> None:
         assert not is_news(PODS, a_pod(TRAIN), a_pod(TRAIN, ended("referee")), waited_for=False)
+        assert not is_news(PODS, None, a_pod(TRAIN, ended("referee"), phase="Succeeded"), waited_for=False)
+        assert not is_news(PODS, None, None, waited_for=False)
+
+    def test_one_that_turns_up_and_runs_is_though_nobody_waits_for_its_order(self) -> None:
+        assert is_news(PODS, None, a_pod(TRAIN), waited_for=False)
 
 
 class TestOfAJob:

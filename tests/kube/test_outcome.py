@@ -95,6 +95,15 @@ class TestAReferee:
         pod = a_pod(TRAIN, ended("referee", message=said), ended("player"), phase="Succeeded")
         assert only(TRAIN, pod, job=the_job(TRAIN, COMPLETE)).reason == Reason.NO_RESULT
 
+    def test_that_succeeded_counts_though_another_pod_was_started_since(self) -> None:
+        said = ended("referee", message=message(measured(TRAIN)))
+        later = a_pod(TRAIN)
+        later["metadata"]["creationTimestamp"] = at(60)
+        pods = (a_pod(TRAIN, said, ended("player"), phase="Succeeded"), later)
+        for found in (results(TRAIN, the_job(TRAIN, COMPLETE), *order) for order in (pods, pods[::-1])):
+            assert found is not None
+            assert found[0].measurement == Measurement(score="0.7")
+
     def test_that_crashed_is_nobodys_fault(self) -> None:
         pod = a_pod(TRAIN, ended("referee", 1, message="Traceback"), ended("player", 1), phase="Failed")
         found = only(TRAIN, pod)

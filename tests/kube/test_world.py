@@ -243,10 +243,8 @@ def test_an_order_is_ours_though_its_answer_got_lost_and_a_second_write_came_too
                 raise ApiError(504, "Timeout", "too late")
             return found
 
-        search = await scene.apply()
-        await scene.turns(2)
-        await scene.memory.patch(SEARCHES, NAMESPACE, "s", {"spec": {**search["spec"], "suspend": True}})
-        await scene.turns(2)
+        search = await scene.apply(suspend=True)
+        await scene.turns(4)
         assert scene.memory.objects[CANDIDATES.plural, NAMESPACE, FIRST]["status"]["ordinal"] == 0
         await scene.memory.patch(SEARCHES, NAMESPACE, "s", {"spec": {**search["spec"], "suspend": False}})
         scene.memory.replace_status = lossy  # type: ignore[method-assign]

@@ -283,7 +283,7 @@ class SearchSpec(ApiModel):
         description="What the search is after, in words."
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Every draw derives from it.")
-    suspend: bool = Field(False, description="Create and start nothing new while true.")
+    suspend: bool = Field(False, description="Start nothing new while true.")
     stop_policy: StopPolicy = Field(
         "Drain",
         description="What happens to orders under way when nothing may start any more. Drain: they end by themselves. "

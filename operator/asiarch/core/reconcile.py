@@ -75,8 +75,8 @@ def _creations(
     judged: verdict.Verdict,
     now: Instant,
 ) -> tuple[CreateCandidate, ...]:
-    """The baselines first, unless the search stands still; then proposals."""
-    if judged.blocked or judged.reason in search.STANDSTILL:
+    """The baselines first, whatever the search may start, so that their files are looked at; then proposals."""
+    if judged.blocked:
         return ()
     first = search.first_candidates(seen.search, records)
     if first or not judged.proposes or not all(r.ordinal >= 0 for r in records.values()):

@@ -13,10 +13,11 @@ _STARTING = frozenset({"ContainerCreating", "PodInitializing"})
 def is_news(kind: Kind, before: Object | None, after: Object | None, *, waited_for: bool) -> bool:
     """Whether to look at the search of an object that changed; none is one that isn't there.
 
-    `waited_for` says whether a candidate waits for its order: of one that doesn't, only a Job that turns up matters.
+    `waited_for` says whether a candidate waits for its order: of one that doesn't, only what turns up and may run
+    matters.
     """
     if not waited_for:
-        return kind == JOBS and before is None
+        return before is None and (kind == JOBS or (after is not None and _goes_well(after)))
     if kind == PODS:
         return after is None or not (_goes_well(after) and (before is None or _goes_well(before)))
     return before is None or after is None or not (_is_open(after) and _is_open(before, after))

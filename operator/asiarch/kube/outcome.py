@@ -178,9 +178,12 @@ def _of_index(case: Case, index: int, pods: Sequence[Object]) -> Result | None:
 
 
 def _pod(index: int, pods: Sequence[Object]) -> Object | None:
-    """The pod of an index; of several, the one that was started last."""
-    of_index = [pod for pod in pods if states.index(pod) == index]
-    return max(of_index, key=lambda pod: pod["metadata"].get("creationTimestamp", ""), default=None)
+    """The pod of an index; of several, one that has succeeded, else the one that was started last."""
+
+    def rank(pod: Object) -> tuple[bool, str]:
+        return states.phase(pod) == "Succeeded", pod["metadata"].get("creationTimestamp", "")
+
+    return max((pod for pod in pods if states.index(pod) == index), key=rank, default=None)
 
 
 def _said(case: Case, index: int, pod: Object) -> Result | None:
