@@ -62,7 +62,7 @@ def reconcile(seen: Observation, now: Instant) -> Plan:
         status = status.model_copy(update={"reservations": {}})
         final = [_sealed(_taken_back(c, seen.search, _ENDED), seen, now) for c in final]
     admitted = creations if seen.traits.creates else ()
-    created = admitted if _is_answered(seen.search) else ()
+    created = admitted if search.is_answered(seen.search) else ()
     ordered = (*_starts(seen, final, judged), *_stops(seen, final, judged, now))
     wake_after = 0.0 if admitted else _wake_after(seen, final, now)
     return Plan(_writes(seen, status, final), (*created, *ordered, *_archive(seen, now)), wake_after)
@@ -83,11 +83,6 @@ def _creations(
         return first
     held = sum(1 for c in moved if _is_held(c, seen.search.spec))
     return search.next_candidates(seen.search, records, held, retention.resting(seen, now))
-
-
-def _is_answered(search: ArchitectureSearch) -> bool:
-    """Whether its user has had a first word, which comes before any work for it: hundreds may wait for theirs."""
-    return search.status.observed_generation > 0
 
 
 def _losing(moved: list[Candidate]) -> tuple[Trouble, ...]:

@@ -18,8 +18,10 @@ from asiarch.core.observation import ENDED, Record, Trouble
 from asiarch.core.selection import POLICIES, Population, population
 from asiarch.core.verdict import Verdict
 
-STANDSTILL = frozenset({Reason.SUSPENDED, Reason.PAUSED})
-"""Why a search does nothing until a person wants it to go on."""
+
+def is_answered(search: ArchitectureSearch) -> bool:
+    """Whether its user has had a first word, which comes before any work for it: hundreds may wait for theirs."""
+    return search.status.observed_generation > 0
 
 
 def first_candidates(
@@ -124,7 +126,7 @@ def status(
     phase = _phase(judged, busy=progress.busy)
     stake = _stake(search, records, progress.spent)
     ended = phase in ENDED
-    begins = not judged.blocked and judged.reason not in STANDSTILL
+    begins = phase not in ("Blocked", "Suspended")
     new = old.model_copy(
         update={
             "observed_generation": search.metadata.generation,
@@ -157,7 +159,7 @@ def _phase(judged: Verdict, *, busy: bool) -> SearchPhase:
         return "Failed"
     if judged.blocked:
         return "Blocked"
-    if judged.reason in STANDSTILL:
+    if judged.reason in (Reason.SUSPENDED, Reason.PAUSED):
         return "Suspended"
     return "Running" if busy or judged.reason == Reason.RUNNING else "Complete"
 

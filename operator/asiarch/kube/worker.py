@@ -11,6 +11,7 @@ from asiarch.api.reason import Reason
 from asiarch.api.search import ArchitectureSearch
 from asiarch.core.actions import Plan
 from asiarch.core.observation import Observation
+from asiarch.core.search import is_answered
 from asiarch.kube.client import JOBS, PODS, SEARCHES, ApiError, Kind, Object
 from asiarch.kube.cluster import Cluster
 from asiarch.kube.kept import Leaving, Unreadable
@@ -70,7 +71,7 @@ class Worker:
         """Whether nobody has said a word yet of a search."""
         held = self._cluster.stores.searches.get(*key)
         found = None if held is None else held.value
-        return isinstance(found, ArchitectureSearch) and found.status.observed_generation == 0
+        return isinstance(found, ArchitectureSearch) and not is_answered(found)
 
     def _matters(
         self, kind: Kind, found: Object, before: Held[Object] | None, after: Held[Object] | None
